@@ -1,0 +1,133 @@
+# gdb-hijack. `make demo` shows it, `make check` tests it; both install the Debian packages they miss.
+#
+#   all           build/gdb-hijack and its companions (runs from the build tree)
+#   demo, check   see README.md          install, uninstall   DESTDIR= prefix=
+#   lint          layout rules, clang-format, cppcheck, shellcheck, mandoc
+#   check-san     unit tests of the hosted code under ASan and UBSan
+#
+# Four programs come out of it:
+#   gdb-hijack       the mutator: gdbmi/ + driver/
+#   libhijack.so     in-target code, freestanding: stubs/ + restart/ckpt_* + restart/resume*
+#   hijack-shadow    shadow/
+#   hijack-starter   restart/starter*, with librestart.so (restart/librestart*, freestanding)
+
+BUILD   ?= build
+ARCH    ?= $(shell uname -m)
+VERSION := 0.1.0
+prefix      ?= /usr/local
+bindir      ?= $(prefix)/bin
+libexecdir  ?= $(prefix)/libexec/gdb-hijack
+mandir      ?= $(prefix)/share/man
+docdir      ?= $(prefix)/share/doc/gdb-hijack
+
+CFLAGS   ?= -O2 -g
+WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings
+CPPFLAGS += -D_GNU_SOURCE -DHIJACK_VERSION='"$(VERSION)"' -DHIJACK_LIBEXECDIR='"$(libexecdir)"' -I. -Istubs/arch/$(ARCH)
+HOSTED   := -std=gnu11 $(WARN) $(CFLAGS) $(SAN)
+# In-target code: no libc, no stack protector, no vector registers, nothing imported.
+BARE     := -std=gnu11 $(WARN) -O2 -g -ffreestanding -fPIC -fvisibility=hidden -fno-stack-protector \
+            -fcf-protection=none -fno-asynchronous-unwind-tables -mgeneral-regs-only -fno-builtin
+BARELINK := -shared -nostdlib -Wl,-z,defs -Wl,-z,now -Wl,-Bsymbolic -Wl,--hash-style=both -Wl,--build-id \
+            -Wl,-z,noexecstack
+
+PROGRAMS := gdb-hijack libhijack.so hijack-shadow hijack-starter librestart.so
+OUT      := $(addprefix $(BUILD)/,$(PROGRAMS))
+
+# --- which source goes where -------------------------------------------------------------------------------------
+c_and_s   = $(wildcard $(1).c) $(wildcard $(1).S)
+gdbmi_src    := $(wildcard gdbmi/*.c)
+driver_src   := $(wildcard driver/*.c) $(wildcard driver/arch/$(ARCH)/*.c) $(wildcard driver/arch/$(ARCH)/*.S)
+control_src  := $(wildcard shadow/control*.c)
+stubs_src    := $(wildcard stubs/*.c) $(wildcard stubs/arch/$(ARCH)/*.c) $(wildcard stubs/arch/$(ARCH)/*.S)
+target_src   := $(stubs_src) $(call c_and_s,restart/ckpt*) $(call c_and_s,restart/resume*) \
+                $(call c_and_s,restart/arch/$(ARCH)/ckpt*) $(call c_and_s,restart/arch/$(ARCH)/resume*)
+shadow_src   := $(filter-out $(control_src),$(wildcard shadow/*.c))
+starter_src  := $(wildcard restart/starter*.c) $(wildcard restart/arch/$(ARCH)/starter*.c) $(control_src)
+library_src  := $(call c_and_s,restart/librestart*) $(call c_and_s,restart/arch/$(ARCH)/librestart*) stubs/mem.c
+
+hosted = $(addprefix $(BUILD)/hosted/,$(addsuffix .o,$(1)))
+bare   = $(addprefix $(BUILD)/bare/,$(addsuffix .o,$(1)))
+
+# Goals that install packages first do so in a make of their own: wildcards and pkg-config are read before.
+.PHONY: all demo check check-san lint install uninstall clean packages bench
+all: $(OUT)
+
+$(BUILD)/hosted/%.o: %
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(HOSTED) -MMD -MP -c $< -o $@
+$(BUILD)/bare/%.o: %
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(BARE) -MMD -MP -c $< -o $@
+
+$(BUILD)/gdb-hijack: $(call hosted,$(gdbmi_src) $(driver_src) $(control_src))
+	$(CC) $(HOSTED) $(LDFLAGS) $^ -o $@ -ldw -lelf -lexpat -lcapstone
+$(BUILD)/hijack-shadow: $(call hosted,$(shadow_src))
+	$(CC) $(HOSTED) $(LDFLAGS) -static $^ -o $@
+$(BUILD)/hijack-starter: $(call hosted,$(starter_src))
+	$(CC) $(HOSTED) $(LDFLAGS) $^ -o $@
+$(BUILD)/libhijack.so: $(call bare,$(target_src))
+	$(CC) $(BARELINK) -Wl,-soname,libhijack.so $^ -o $@
+	@if nm -u $@ | grep .; then echo "$@ imports the symbols above; in-target code stands alone" >&2; rm $@; false; fi
+$(BUILD)/librestart.so: $(call bare,$(library_src))
+	$(CC) $(BARELINK) -Wl,-soname,librestart.so $^ -o $@
+	@if nm -u $@ | grep .; then echo "$@ imports the symbols above; in-target code stands alone" >&2; rm $@; false; fi
+
+# --- tests -------------------------------------------------------------------------------------------------------
+# Unit tests: tests/unit/test_*.c, one cmocka program each, linked with all hosted code but the mains.
+# Target programs: tests/targets/*.c, run under the hijack by tests/*.bats; the ones of musl/ are built with musl-gcc.
+mains      := driver/main.c restart/starter.c shadow/shadow.c
+unit_src   := $(wildcard tests/unit/test_*.c)
+unit_bin   := $(unit_src:tests/unit/%.c=$(BUILD)/tests/%)
+unit_lib   := $(call hosted,$(filter-out $(mains),$(sort $(gdbmi_src) $(driver_src) $(starter_src) $(shadow_src))))
+targets    := $(patsubst tests/targets/%.c,$(BUILD)/targets/%,$(wildcard tests/targets/*.c))
+musl       := $(patsubst tests/targets/%.c,$(BUILD)/targets/musl/%,$(wildcard tests/targets/*.c))
+
+$(BUILD)/tests/unit.a: $(unit_lib)
+	@mkdir -p $(@D)
+	rm -f $@ && ar rcs $@ $^
+$(BUILD)/tests/test_%: tests/unit/test_%.c $(BUILD)/tests/unit.a
+	$(CC) $(CPPFLAGS) $(HOSTED) -MMD -MP -MF $@.d $< $(BUILD)/tests/unit.a $(LDFLAGS) -o $@ -lcmocka -ldw -lelf -lexpat -lcapstone
+$(BUILD)/targets/%: tests/targets/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -std=gnu11 $(WARN) -O2 -g -MMD -MP -MF $@.d $< -o $@ -lpthread
+$(BUILD)/targets/musl/%: tests/targets/%.c
+	@mkdir -p $(@D)
+	musl-gcc $(CPPFLAGS) -std=gnu11 -O2 -g $< -o $@
+
+.PHONY: tests
+tests: all $(unit_bin) $(targets) $(musl)
+
+check:
+	scripts/packages.sh build run demo check
+	$(MAKE) tests
+	CMOCKA_MESSAGE_OUTPUT=TAP BUILD=$(abspath $(BUILD)) prove --timer $(if $(V),-v) $(unit_bin) $(or $(TESTS),$(wildcard tests/*.bats))
+demo:
+	scripts/packages.sh build run demo
+	$(MAKE) all
+	BUILD=$(abspath $(BUILD)) scripts/demo.sh
+packages:
+	scripts/packages.sh build run demo check
+check-san:
+	$(MAKE) BUILD=$(BUILD)-san SAN='-fsanitize=address,undefined -fno-sanitize-recover=all' $(unit_bin:$(BUILD)/%=$(BUILD)-san/%)
+	CMOCKA_MESSAGE_OUTPUT=TAP prove $(unit_bin:$(BUILD)/%=$(BUILD)-san/%)
+lint:
+	scripts/lint.sh
+bench: all
+	scripts/bench.sh
+clean:
+	rm -rf $(BUILD) $(BUILD)-san
+
+# --- install -----------------------------------------------------------------------------------------------------
+man1 := $(wildcard driver/*.1)
+install: all
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libexecdir) $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(docdir)
+	install $(BUILD)/gdb-hijack $(DESTDIR)$(bindir)/
+	install $(BUILD)/hijack-shadow $(BUILD)/hijack-starter $(DESTDIR)$(libexecdir)/
+	install -m 644 $(BUILD)/libhijack.so $(BUILD)/librestart.so $(DESTDIR)$(libexecdir)/
+	install -m 644 $(man1) $(DESTDIR)$(mandir)/man1/
+	install -m 644 README.md ARCHITECTURE.md LICENSE $(DESTDIR)$(docdir)/
+uninstall:
+	rm -f $(DESTDIR)$(bindir)/gdb-hijack $(addprefix $(DESTDIR)$(mandir)/man1/,$(notdir $(man1)))
+	rm -rf $(DESTDIR)$(libexecdir) $(DESTDIR)$(docdir)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
