@@ -5,9 +5,10 @@
 #   lint          layout rules, clang-format, cppcheck, shellcheck, mandoc
 #   check-san     unit tests of the hosted code under ASan and UBSan
 #
-# Four programs come out of it:
+# These programs come out of it:
 #   gdb-hijack       the mutator: gdbmi/ + driver/
 #   libhijack.so     in-target code, freestanding: stubs/ + restart/ckpt_* + restart/resume*
+#   gdb-blank        driver/blank.c, an empty executable for gdb
 #   hijack-shadow    shadow/
 #   hijack-starter   restart/starter*, with librestart.so (restart/librestart*, freestanding)
 
@@ -22,7 +23,7 @@ docdir      ?= $(prefix)/share/doc/gdb-hijack
 
 CFLAGS   ?= -O2 -g
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings
-CPPFLAGS += -D_GNU_SOURCE -DHIJACK_VERSION='"$(VERSION)"' -DHIJACK_LIBEXECDIR='"$(libexecdir)"' -I. -Istubs/arch/$(ARCH)
+CPPFLAGS += -D_GNU_SOURCE -DHIJACK_VERSION='"$(VERSION)"' -DHIJACK_LIBEXECDIR='"$(libexecdir)"' -I. -Istubs/arch/$(ARCH) -Idriver/arch/$(ARCH)
 HOSTED   := -std=gnu11 $(WARN) $(CFLAGS) $(SAN)
 # In-target code: no libc, no stack protector, no vector registers, nothing imported.
 BARE     := -std=gnu11 $(WARN) -O2 -g -ffreestanding -fPIC -fvisibility=hidden -fno-stack-protector \
@@ -30,13 +31,13 @@ BARE     := -std=gnu11 $(WARN) -O2 -g -ffreestanding -fPIC -fvisibility=hidden -
 BARELINK := -shared -nostdlib -Wl,-z,defs -Wl,-z,now -Wl,-Bsymbolic -Wl,--hash-style=both -Wl,--build-id \
             -Wl,-z,noexecstack
 
-PROGRAMS := gdb-hijack libhijack.so hijack-shadow hijack-starter librestart.so
+PROGRAMS := gdb-hijack gdb-blank libhijack.so hijack-shadow hijack-starter librestart.so
 OUT      := $(addprefix $(BUILD)/,$(PROGRAMS))
 
 # --- which source goes where -------------------------------------------------------------------------------------
 c_and_s   = $(wildcard $(1).c) $(wildcard $(1).S)
 gdbmi_src    := $(wildcard gdbmi/*.c)
-driver_src   := $(wildcard driver/*.c) $(wildcard driver/arch/$(ARCH)/*.c) $(wildcard driver/arch/$(ARCH)/*.S)
+driver_src   := $(filter-out driver/blank.c,$(wildcard driver/*.c)) $(wildcard driver/arch/$(ARCH)/*.c) $(wildcard driver/arch/$(ARCH)/*.S)
 control_src  := $(wildcard shadow/control*.c)
 stubs_src    := $(wildcard stubs/*.c) $(wildcard stubs/arch/$(ARCH)/*.c) $(wildcard stubs/arch/$(ARCH)/*.S)
 target_src   := $(stubs_src) $(call c_and_s,restart/ckpt*) $(call c_and_s,restart/resume*) \
@@ -61,6 +62,9 @@ $(BUILD)/bare/%.o: %
 
 $(BUILD)/gdb-hijack: $(call hosted,$(gdbmi_src) $(driver_src) $(control_src))
 	$(CC) $(HOSTED) $(LDFLAGS) $^ -o $@ -ldw -lelf -lexpat -lcapstone
+# gdb must find no dynamic linker in it, and no memory of the target where it says that its own data is.
+$(BUILD)/gdb-blank: $(call bare,driver/blank.c)
+	$(CC) -nostdlib -pie -Wl,--no-dynamic-linker -Wl,-Ttext-segment=0x1000 $^ -o $@
 $(BUILD)/hijack-shadow: $(call hosted,$(shadow_src))
 	$(CC) $(HOSTED) $(LDFLAGS) -static $^ -o $@
 $(BUILD)/hijack-starter: $(call hosted,$(starter_src))
@@ -123,7 +127,7 @@ install: all
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libexecdir) $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(docdir)
 	install $(BUILD)/gdb-hijack $(DESTDIR)$(bindir)/
 	install $(BUILD)/hijack-shadow $(BUILD)/hijack-starter $(DESTDIR)$(libexecdir)/
-	install -m 644 $(BUILD)/libhijack.so $(BUILD)/librestart.so $(DESTDIR)$(libexecdir)/
+	install -m 644 $(BUILD)/libhijack.so $(BUILD)/librestart.so $(BUILD)/gdb-blank $(DESTDIR)$(libexecdir)/
 	install -m 644 $(man1) $(DESTDIR)$(mandir)/man1/
 	install -m 644 README.md ARCHITECTURE.md LICENSE $(DESTDIR)$(docdir)/
 uninstall:

@@ -1,0 +1,26 @@
+/* server_arch.h - layout shared by server.S and driver/server.c: struct server_request, and the architecture's figures. */
+#ifndef SERVER_ARCH_H
+#define SERVER_ARCH_H
+
+#define SERVER_KIND         0
+#define SERVER_FUNCTION     8
+#define SERVER_ARGUMENT     16
+#define SERVER_RESULT       64
+#define SERVER_STACK        72
+#define SERVER_REQUEST_SIZE 80
+
+#define SERVER_LEAVE    -1
+#define SERVER_SYSCALL  0
+#define SERVER_FUNCALL  1
+
+/* A system call that no kernel has (it answers ENOSYS): where the tracer stops the server. */
+#define SERVER_CALL 26729
+
+/* Bytes of the system call instruction: how far the kernel sets the pc back to restart a call. */
+#define SERVER_RESTART_BYTES 2
+
+/* In the frame (rsi at SERVER_CALL), the saved result register and program counter. */
+#define SERVER_FRAME_RESULT 144
+#define SERVER_FRAME_PC     168
+
+#endif

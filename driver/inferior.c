@@ -1,0 +1,289 @@
+/* inferior.c - see inferior.h. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "driver/arch.h"
+#include "driver/inferior.h"
+
+#define MAX_REGISTERS 64
+#define SET_UP_DEADLINE_MS 20000
+
+struct inferior {
+    struct mi_session *mi;
+    pid_t pid; /* 0: not attached */
+    char version[32];
+    char *description;
+    char *number_list; /* of the general registers, for -data-list-register-values */
+    size_t count;
+    struct {
+        char name[16];
+        unsigned number;
+        uint64_t value;
+    } registers[MAX_REGISTERS];
+};
+
+/* What mi_command() returned, as a failure in our words with gdb's behind them. */
+static int gdb_failed(struct inferior *inferior, int code, const char *doing, struct failure *f)
+{
+    return fail(f, code, "%s: %s", doing, mi_session_error(inferior->mi));
+}
+
+#define COMMAND(inferior, f, doing, result, ...)                                                                       \
+    do {                                                                                                               \
+        int code_ = mi_command((inferior)->mi, result, __VA_ARGS__);                                                   \
+        if (code_ < 0)                                                                                                 \
+            return gdb_failed(inferior, code_, doing, f);                                                              \
+    } while (0)
+
+/* "GNU gdb (Debian 13.1-3) 13.1\n...": the last word of the first line. */
+static void read_version(struct inferior *inferior)
+{
+    const char *text = mi_console(inferior->mi);
+    size_t line = strcspn(text, "\n"), start = line;
+    while (start > 0 && text[start - 1] != ' ')
+        start--;
+    snprintf(inferior->version, sizeof inferior->version, "%.*s", (int) (line - start), text + start);
+}
+
+static int set_up(struct inferior *inferior, const char *blank, struct failure *f)
+{
+    static const char *const settings[] = {
+        "exec-file-mismatch off", /* our executable is not the target's, and on purpose */
+        "sysroot /nonexistent",
+        "auto-solib-add off",
+        "auto-load no",
+        "libthread-db-search-path /nonexistent",
+        "debug-file-directory /nonexistent",
+        "detach-on-fork on",
+        "follow-fork-mode parent",
+        "confirm off",
+    };
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        COMMAND(inferior, f, "cannot set gdb up", NULL, "-gdb-set %s", settings[i]);
+    COMMAND(inferior, f, "cannot ask gdb for its version", NULL, "-gdb-version");
+    read_version(inferior);
+    char *path = mi_quote(blank);
+    if (!path)
+        return fail_errno(f, -ENOMEM, "cannot set gdb up");
+    int code = mi_command(inferior->mi, NULL, "-file-exec-file %s", path);
+    free(path);
+    if (code < 0)
+        return gdb_failed(inferior, code, "cannot give gdb its empty executable", f);
+    /* The program's signals are its own; SIGTRAP is how a stopped process reports. */
+    COMMAND(inferior, f, "cannot set gdb up", NULL, "-interpreter-exec console \"handle all nostop noprint pass\"");
+    return 0;
+}
+
+int inferior_open(struct inferior **out, const char *blank, mi_trace *trace, struct failure *f)
+{
+    static const char *const argv[] = {"-iex", "set debuginfod enabled off", "-iex", "set auto-load no", NULL};
+    struct mi_options options = {.argv = argv, .deadline_ms = SET_UP_DEADLINE_MS, .trace = trace};
+    struct inferior *inferior = calloc(1, sizeof *inferior);
+    *out = NULL;
+    if (!inferior)
+        return fail_errno(f, -ENOMEM, "cannot start gdb");
+    int code = mi_session_open(&inferior->mi, &options);
+    if (code < 0)
+        code = fail(f, code, "cannot start gdb: %s", inferior->mi ? mi_session_error(inferior->mi) : strerror(-code));
+    else
+        code = set_up(inferior, blank, f);
+    if (code < 0) {
+        inferior_close(inferior);
+        return code;
+    }
+    *out = inferior;
+    return 0;
+}
+
+void inferior_close(struct inferior *inferior)
+{
+    if (!inferior)
+        return;
+    mi_session_close(inferior->mi);
+    free(inferior->description);
+    free(inferior->number_list);
+    free(inferior);
+}
+
+/* Finds the numbers that GDB gives to the registers of arch.h; once for each gdb, as they do not change. */
+static int number_registers(struct inferior *inferior, struct failure *f)
+{
+    const struct mi_value *names;
+    COMMAND(inferior, f, "cannot list registers", &names, "-data-list-register-names");
+    names = mi_get(names, "register-names");
+    size_t capacity = MAX_REGISTERS * 8, used = 0;
+    inferior->number_list = calloc(1, capacity);
+    if (!inferior->number_list)
+        return fail_errno(f, -ENOMEM, "cannot list registers");
+    for (const char *const *wanted = arch.registers; *wanted; wanted++) {
+        size_t n = 0;
+        while (n < mi_count(names) && strcmp(mi_string(mi_at(names, n), ""), *wanted) != 0)
+            n++;
+        if (n == mi_count(names) || inferior->count == MAX_REGISTERS)
+            return fail(f, -ENOTSUP, "gdb knows no register %s here: is this an %s process?", *wanted, arch.name);
+        snprintf(inferior->registers[inferior->count].name, sizeof inferior->registers->name, "%s", *wanted);
+        inferior->registers[inferior->count++].number = (unsigned) n;
+        used += (size_t) snprintf(inferior->number_list + used, capacity - used, " %zu", n);
+    }
+    return 0;
+}
+
+static int read_registers(struct inferior *inferior, struct failure *f)
+{
+    const struct mi_value *values;
+    int code = inferior->number_list ? 0 : number_registers(inferior, f);
+    if (code < 0)
+        return code;
+    COMMAND(inferior, f, "cannot read registers", &values, "-data-list-register-values x%s", inferior->number_list);
+    values = mi_get(values, "register-values");
+    for (size_t i = 0; i < mi_count(values); i++) {
+        uint64_t number, value;
+        if (mi_u64(mi_at(values, i), "number", &number) < 0 || mi_u64(mi_at(values, i), "value", &value) < 0)
+            return fail(f, -EBADMSG, "cannot read registers: gdb's answer makes no sense");
+        for (size_t r = 0; r < inferior->count; r++)
+            if (inferior->registers[r].number == number)
+                inferior->registers[r].value = value;
+    }
+    return 0;
+}
+
+int inferior_attach(struct inferior *inferior, pid_t pid, struct failure *f)
+{
+    mi_drop_events(inferior->mi, NULL);
+    COMMAND(inferior, f, "cannot attach", NULL, "-target-attach %d", (int) pid);
+    inferior->pid = pid;
+    int code = mi_wait_event(inferior->mi, "stopped", NULL, -1); /* ^done comes before the process has stopped */
+    if (code < 0)
+        return gdb_failed(inferior, code, "cannot attach", f);
+    return read_registers(inferior, f);
+}
+
+int inferior_detach(struct inferior *inferior, struct failure *f)
+{
+    COMMAND(inferior, f, "cannot detach", NULL, "-target-detach");
+    inferior->pid = 0;
+    return 0;
+}
+
+bool inferior_attached(const struct inferior *inferior)
+{
+    return inferior->pid != 0;
+}
+
+const char *inferior_gdb_version(const struct inferior *inferior)
+{
+    return inferior->version;
+}
+
+const char *inferior_description(struct inferior *inferior, struct failure *f)
+{
+    if (!inferior->description) {
+        int code = mi_command(inferior->mi, NULL, "-interpreter-exec console \"maint print xml-tdesc\"");
+        if (code < 0) {
+            gdb_failed(inferior, code, "cannot read gdb's target description", f);
+            return NULL;
+        }
+        inferior->description = strdup(mi_console(inferior->mi));
+        if (!inferior->description)
+            fail_errno(f, -ENOMEM, "cannot read gdb's target description");
+    }
+    return inferior->description;
+}
+
+int inferior_register(struct inferior *inferior, const char *name, uint64_t *value, struct failure *f)
+{
+    for (size_t i = 0; i < inferior->count; i++)
+        if (strcmp(inferior->registers[i].name, name) == 0) {
+            *value = inferior->registers[i].value;
+            return 0;
+        }
+    return fail(f, -ENOENT, "no register %s", name);
+}
+
+int inferior_set_pc(struct inferior *inferior, taddr pc, struct failure *f)
+{
+    /* Not `set $pc`, and not a jump: those make GDB reset orig_rax as well, a second ptrace call, and with it the
+     * kernel would forget to restart an interrupted system call. The real register is written alone. */
+    COMMAND(inferior, f, "cannot set the program counter", NULL, "-gdb-set $%s = %" PRIu64, arch.pc, pc);
+    return 0;
+}
+
+int inferior_read(struct inferior *inferior, taddr address, void *to, size_t size, struct failure *f)
+{
+    const struct mi_value *result;
+    COMMAND(inferior, f, "cannot read the target's memory", &result, "-data-read-memory-bytes %" PRIu64 " %zu", address,
+            size);
+    int code = mi_bytes(result, "memory[0].contents", to, size);
+    if (code < 0)
+        return fail_errno(f, code, "cannot read %zu bytes at %" PRItaddr " of the target", size, address);
+    return 0;
+}
+
+int inferior_write(struct inferior *inferior, taddr address, const void *from, size_t size, struct failure *f)
+{
+    char *hex = malloc(2 * size + 1);
+    if (!hex)
+        return fail_errno(f, -ENOMEM, "cannot write the target's memory");
+    mi_hex(from, size, hex);
+    int code = mi_command(inferior->mi, NULL, "-data-write-memory-bytes %" PRIu64 " %s", address, hex);
+    free(hex);
+    return code < 0 ? gdb_failed(inferior, code, "cannot write the target's memory", f) : 0;
+}
+
+int inferior_read_string(struct inferior *inferior, taddr address, char *to, size_t size, struct failure *f)
+{
+    enum { CHUNK = 64, PAGE = 4096 };
+    for (size_t done = 0; done + 1 < size;) {
+        size_t n = PAGE - (address + done) % PAGE; /* never beyond a page that holds part of the string */
+        n = n < CHUNK ? n : CHUNK;
+        n = n < size - 1 - done ? n : size - 1 - done;
+        int code = inferior_read(inferior, address + done, to + done, n, f);
+        if (code < 0)
+            return code;
+        if (memchr(to + done, '\0', n))
+            return 0;
+        done += n;
+    }
+    to[size - 1] = '\0';
+    return 0;
+}
+
+int inferior_catch_syscalls(struct inferior *inferior, const char *numbers, struct failure *f)
+{
+    COMMAND(inferior, f, "cannot watch system calls", NULL, "-interpreter-exec console \"catch syscall %s\"", numbers);
+    return 0;
+}
+
+/* One *stopped record. 1: at the entry of *number; 0: elsewhere, to be continued; -errno. */
+static int stopped_where(const struct mi_value *event, long *number, struct failure *f)
+{
+    const char *reason = mi_string(event, "reason");
+    uint64_t value;
+    if (!reason)
+        return 0;
+    if (strcmp(reason, "syscall-entry") == 0 && mi_u64(event, "syscall-number", &value) == 0) {
+        *number = (long) value;
+        return 1;
+    }
+    if (strncmp(reason, "exited", 6) == 0)
+        return fail(f, -ESRCH, "the target ended meanwhile (%s)", reason);
+    return 0;
+}
+
+int inferior_continue(struct inferior *inferior, long *number, int timeout_ms, struct failure *f)
+{
+    for (;;) {
+        const struct mi_value *event;
+        COMMAND(inferior, f, "cannot let the target run", NULL, "-exec-continue");
+        int code = mi_wait_event(inferior->mi, "stopped", &event, timeout_ms);
+        if (code < 0)
+            return gdb_failed(inferior, code, "the target does not come back", f);
+        code = stopped_where(event, number, f);
+        if (code < 0)
+            inferior->pid = 0;
+        if (code != 0)
+            return code < 0 ? code : read_registers(inferior, f);
+    }
+}

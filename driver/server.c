@@ -1,0 +1,233 @@
+/* server.c - see server.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "driver/arch.h"
+#include "server_arch.h"
+#include "driver/server.h"
+
+#define ANSWER_MS 30000
+#define LEAVE_MS  5000
+
+extern const unsigned char server_code[], server_code_end[], server_resume_pc[], server_restart_pc[];
+
+struct server_request {
+    int64_t kind;
+    uint64_t function;
+    uint64_t argument[6];
+    int64_t result;
+    uint64_t stack;
+};
+_Static_assert(sizeof(struct server_request) == SERVER_REQUEST_SIZE, "server.h and server.c disagree");
+_Static_assert(offsetof(struct server_request, stack) == SERVER_STACK, "server.h and server.c disagree");
+
+size_t server_size(void)
+{
+    return (size_t) (server_code_end - server_code);
+}
+
+bool server_holds(const struct server *server, taddr pc)
+{
+    return pc >= server->code && pc < server->code + server->size;
+}
+
+/* --- where it goes ---------------------------------------------------------------------------------------------- */
+
+/* The bytes that the file has at `address`; zeros past its end, as in the mapping. */
+static int read_file_bytes(pid_t pid, const struct mapping *mapping, taddr address, void *to, size_t size)
+{
+    char path[PATH_MAX + 64];
+    snprintf(path, sizeof path, "/proc/%d/root%s", (int) pid, mapping->path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    memset(to, 0, size);
+    ssize_t n = pread(fd, to, size, (off_t) (mapping->offset + (address - mapping->start)));
+    int code = n < 0 ? -errno : 0;
+    close(fd);
+    return code;
+}
+
+/* The slack of `object` will do when it is large enough and holds what the file does, or a server left over. */
+static bool place_in(struct server *server, pid_t pid, const struct maps *maps, const struct object *object)
+{
+    taddr place = (object->text_used_end + 15) & ~(taddr) 15;
+    const struct mapping *mapping = maps_find(maps, place);
+    unsigned char there[SERVER_MAX_CODE];
+    size_t size = server_size();
+    if (!mapping || mapping->deleted || place + size > object->text_end ||
+        read_file_bytes(pid, mapping, place, server->original, size) < 0 ||
+        proc_read_memory(pid, place, there, size) < 0)
+        return false;
+    if (memcmp(there, server->original, size) != 0 &&
+        memcmp(there, server_code, (size_t) (server_resume_pc - server_code)) != 0)
+        return false;
+    server->code = place;
+    server->size = size;
+    return true;
+}
+
+int server_place(struct server *server, pid_t pid, const struct maps *maps, const struct objects *objects,
+                 struct failure *f)
+{
+    const struct object *libc = objects_libc(objects);
+    server->code = 0;
+    if (libc && place_in(server, pid, maps, libc))
+        return 0;
+    for (size_t i = 0; i < objects_count(objects); i++)
+        if (place_in(server, pid, maps, objects_at(objects, i)))
+            return 0;
+    return fail(f, -ENOSPC, "no loaded object of process %d has %zu unused bytes behind its text", (int) pid,
+                server_size());
+}
+
+/* --- entering --------------------------------------------------------------------------------------------------- */
+
+/* Calls that the stop of an attach makes return EINTR, for want of a restart in the kernel (signal(7)); the transfers
+ * do so on sockets with a timeout. */
+static bool reissued(uint64_t number)
+{
+    switch (number) {
+    case SYS_epoll_wait:
+    case SYS_epoll_pwait:
+    case SYS_epoll_pwait2:
+    case SYS_semop:
+    case SYS_semtimedop:
+    case SYS_rt_sigtimedwait:
+    case SYS_io_getevents:
+    case SYS_io_pgetevents:
+    case SYS_accept:
+    case SYS_accept4:
+    case SYS_connect:
+    case SYS_read:
+    case SYS_readv:
+    case SYS_recvfrom:
+    case SYS_recvmsg:
+    case SYS_recvmmsg:
+    case SYS_write:
+    case SYS_writev:
+    case SYS_sendto:
+    case SYS_sendmsg:
+    case SYS_sendmmsg:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Makes the saved context issue the interrupted call again. Its arguments are still in their registers. */
+static int reissue(struct server *server, uint64_t number, taddr pc, struct failure *f)
+{
+    /* rax rcx rsp rip lie side by side: one write, so that there is no moment in between */
+    uint64_t saved[(SERVER_FRAME_PC - SERVER_FRAME_RESULT) / 8 + 1];
+    int code = inferior_read(server->inferior, server->frame + SERVER_FRAME_RESULT, saved, sizeof saved, f);
+    if (code < 0)
+        return code;
+    saved[0] = number;
+    saved[sizeof saved / sizeof *saved - 1] = pc - SERVER_RESTART_BYTES;
+    return inferior_write(server->inferior, server->frame + SERVER_FRAME_RESULT, saved, sizeof saved, f);
+}
+
+/* Runs the target until the server asks for a request. */
+static int await_request(struct server *server, struct failure *f)
+{
+    for (;;) {
+        long number;
+        int code = inferior_continue(server->inferior, &number, ANSWER_MS, f);
+        if (code < 0 || number == SERVER_CALL)
+            return code;
+    }
+}
+
+static int put_code(struct server *server, taddr pc, struct failure *f)
+{
+    unsigned char code[SERVER_MAX_CODE];
+    uint64_t resume = pc, restart = pc - SERVER_RESTART_BYTES;
+    memcpy(code, server_code, server->size);
+    memcpy(code + (server_resume_pc - server_code), &resume, sizeof resume);
+    memcpy(code + (server_restart_pc - server_code), &restart, sizeof restart);
+    return inferior_write(server->inferior, server->code, code, server->size, f);
+}
+
+int server_enter(struct server *server, struct inferior *inferior, struct failure *f)
+{
+    uint64_t pc, number, result;
+    char watched[64];
+    server->inferior = inferior;
+    snprintf(watched, sizeof watched, "%d %d %d", SERVER_CALL, (int) SYS_rt_sigreturn, (int) SYS_restart_syscall);
+    int code = inferior_register(inferior, arch.pc, &pc, f);
+    if (code == 0)
+        code = inferior_register(inferior, arch.syscall_number, &number, f);
+    if (code == 0)
+        code = inferior_register(inferior, arch.result, &result, f);
+    if (code == 0)
+        code = inferior_catch_syscalls(inferior, watched, f);
+    if (code == 0)
+        code = put_code(server, pc, f);
+    if (code == 0)
+        code = inferior_set_pc(inferior, server->code + SERVER_RESTART_BYTES, f);
+    if (code == 0)
+        code = await_request(server, f);
+    if (code == 0)
+        code = inferior_register(inferior, arch.argument[0], &server->request, f);
+    if (code == 0)
+        code = inferior_register(inferior, arch.argument[1], &server->frame, f);
+    if (code == 0 && (int64_t) number >= 0 && (int64_t) result == -EINTR && reissued(number))
+        code = reissue(server, number, pc, f);
+    return code;
+}
+
+/* --- requests --------------------------------------------------------------------------------------------------- */
+
+static int request(struct server *server, struct server_request *request, struct failure *f)
+{
+    int code = inferior_write(server->inferior, server->request, request, sizeof *request, f);
+    if (code == 0)
+        code = await_request(server, f);
+    if (code == 0)
+        code = inferior_read(server->inferior, server->request, request, sizeof *request, f);
+    return code;
+}
+
+int server_syscall(struct server *server, long number, const uint64_t arguments[6], int64_t *result, struct failure *f)
+{
+    struct server_request r = {.kind = SERVER_SYSCALL, .function = (uint64_t) number};
+    memcpy(r.argument, arguments, sizeof r.argument);
+    int code = request(server, &r, f);
+    *result = r.result;
+    return code;
+}
+
+int server_call(struct server *server, taddr function, const uint64_t arguments[6], taddr stack, uint64_t *result,
+                struct failure *f)
+{
+    struct server_request r = {.kind = SERVER_FUNCALL, .function = function, .stack = stack};
+    memcpy(r.argument, arguments, sizeof r.argument);
+    int code = request(server, &r, f);
+    *result = (uint64_t) r.result;
+    return code;
+}
+
+/* The server asked and gets nothing: it leaves, by rt_sigreturn from its own code, or to the program's system call
+ * instruction with restart_syscall. At the entry of either the target will not come back to the server. A signal
+ * handler that runs on the way makes both calls as well, from elsewhere. */
+int server_leave(struct server *server, struct failure *f)
+{
+    for (;;) {
+        long number;
+        uint64_t pc;
+        int code = inferior_continue(server->inferior, &number, LEAVE_MS, f);
+        if (code == 0)
+            code = inferior_register(server->inferior, arch.pc, &pc, f);
+        if (code < 0)
+            return code;
+        if ((number == SYS_rt_sigreturn && server_holds(server, pc)) || number == SYS_restart_syscall)
+            break;
+    }
+    return inferior_write(server->inferior, server->code, server->original, server->size, f);
+}

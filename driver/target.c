@@ -1,0 +1,235 @@
+/* target.c - see target.h. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "driver/arch.h"
+#include "driver/files.h"
+#include "driver/target.h"
+
+uint64_t target_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t) t.tv_sec * 1000000000u + (uint64_t) t.tv_nsec;
+}
+
+int target_look_again(struct target *target, struct failure *f)
+{
+    struct maps maps;
+    int code = maps_read(target->info.pid, &maps, f);
+    if (code < 0)
+        return code;
+    objects_free(target->objects);
+    target->objects = NULL;
+    maps_free(&target->maps);
+    target->maps = maps;
+    return objects_open(target->info.pid, &target->maps, &target->objects, f);
+}
+
+static int start_gdb(struct target *target, mi_trace *trace, struct failure *f)
+{
+    char blank[FILES_PATH_MAX];
+    int code = files_find("gdb-blank", blank, f);
+    return code < 0 ? code : inferior_open(&target->inferior, blank, trace, f);
+}
+
+int target_open(struct target *target, pid_t pid, mi_trace *trace, struct failure *f)
+{
+    memset(target, 0, sizeof *target);
+    int code = proc_read(pid, &target->info, f);
+    if (code == 0)
+        code = target_look_again(target, f);
+    if (code == 0)
+        code = server_place(&target->server, pid, &target->maps, target->objects, f);
+    if (code == 0)
+        code = start_gdb(target, trace, f);
+    return code;
+}
+
+void target_close(struct target *target)
+{
+    inferior_close(target->inferior);
+    objects_free(target->objects);
+    maps_free(&target->maps);
+    memset(target, 0, sizeof *target);
+}
+
+static void stands_still(struct target *target)
+{
+    target->stopped_at = target_now();
+}
+
+static void runs(struct target *target)
+{
+    if (target->stopped_at)
+        target->still_ns += target_now() - target->stopped_at;
+    target->stopped_at = 0;
+}
+
+int target_attach(struct target *target, struct failure *f)
+{
+    stands_still(target);
+    int code = inferior_attach(target->inferior, target->info.pid, f);
+    if (code < 0)
+        runs(target);
+    return code;
+}
+
+/* --- the safe point ---------------------------------------------------------------------------------------------- */
+
+static int read_memory(void *context, taddr address, void *to, size_t size)
+{
+    struct target *target = context;
+    struct failure ignored;
+    if (proc_read_memory(target->info.pid, address, to, size) == 0)
+        return 0;
+    return inferior_read(target->inferior, address, to, size, &ignored);
+}
+
+/* 1: safe; 0: not, with the reason; -errno. */
+static int is_safe(struct target *target, target_unsafe *extra, void *context, char reason[SAFEPOINT_REASON],
+                   struct failure *f)
+{
+    taddr registers[64];
+    uint64_t pc, sp, thread_pointer;
+    for (size_t i = 0; i < unwind_register_count; i++) {
+        int code = inferior_register(target->inferior, unwind_register_names[i], &registers[i], f);
+        if (code < 0)
+            return code;
+    }
+    pc = registers[unwind_register_pc];
+    sp = registers[unwind_register_sp];
+    if (server_holds(&target->server, pc) ||
+        (target->scratch && sp >= target->scratch && sp < target->scratch + TARGET_SCRATCH)) {
+        snprintf(reason, SAFEPOINT_REASON, "still in the code of an earlier gdb-hijack");
+        return 0;
+    }
+    if (extra && extra(context, target, pc, reason))
+        return 0;
+    int code = inferior_register(target->inferior, arch.thread_pointer, &thread_pointer, f);
+    if (code < 0)
+        return code;
+    struct safepoint place = {.input = {.pid = target->info.pid,
+                                        .objects = target->objects,
+                                        .registers = registers,
+                                        .register_count = unwind_register_count,
+                                        .read = read_memory,
+                                        .context = target},
+                              .maps = &target->maps,
+                              .thread_pointer = thread_pointer};
+    return safepoint_check(&place, reason, target->where, f);
+}
+
+/* The program may have mapped or loaded something since we looked. */
+static int look_if_changed(struct target *target, struct failure *f)
+{
+    struct maps now;
+    int code = maps_read(target->info.pid, &now, f);
+    if (code < 0)
+        return code;
+    bool same = now.count == target->maps.count;
+    for (size_t i = 0; same && i < now.count; i++)
+        same = now.at[i].start == target->maps.at[i].start && now.at[i].end == target->maps.at[i].end &&
+               now.at[i].execute == target->maps.at[i].execute;
+    maps_free(&now);
+    return same ? 0 : target_look_again(target, f);
+}
+
+int target_find_safe_point(struct target *target, int deadline_ms, target_unsafe *extra, void *context,
+                           struct failure *f)
+{
+    uint64_t deadline = target_now() + (uint64_t) deadline_ms * 1000000u;
+    char reason[SAFEPOINT_REASON] = "";
+    for (;;) {
+        int code = look_if_changed(target, f);
+        if (code == 0)
+            code = is_safe(target, extra, context, reason, f);
+        if (code != 0)
+            return code < 0 ? code : 0;
+        if (target_now() > deadline)
+            return fail(f, -EAGAIN,
+                        "process %d was %s at every stop for %d s, where loading a library would harm it; try again later",
+                        (int) target->info.pid, reason, deadline_ms / 1000);
+        /* It runs for as long as letting go and stopping again take, and stops somewhere else. */
+        code = inferior_detach(target->inferior, f);
+        if (code < 0)
+            return code;
+        runs(target);
+        code = target_attach(target, f);
+        if (code < 0)
+            return code;
+    }
+}
+
+int target_retake(struct target *target, mi_trace *trace, int deadline_ms, target_unsafe *extra, void *context,
+                  struct failure *f)
+{
+    inferior_close(target->inferior);
+    target->inferior = NULL;
+    runs(target);
+    int code = start_gdb(target, trace, f);
+    if (code == 0)
+        code = target_attach(target, f);
+    if (code == 0)
+        code = target_find_safe_point(target, deadline_ms, extra, context, f);
+    return code;
+}
+
+/* --- the service -------------------------------------------------------------------------------------------------- */
+
+int target_syscall(struct target *target, int64_t *result, struct failure *f, long number, const uint64_t arguments[6])
+{
+    return server_syscall(&target->server, number, arguments, result, f);
+}
+
+int target_call(struct target *target, uint64_t *result, struct failure *f, taddr function, const uint64_t arguments[6])
+{
+    return server_call(&target->server, function, arguments, target->scratch + TARGET_SCRATCH, result, f);
+}
+
+int target_serve(struct target *target, struct failure *f)
+{
+    int code = server_enter(&target->server, target->inferior, f);
+    if (code < 0 || target->scratch)
+        return code;
+    int64_t result;
+    code = target_syscall(target, &result, f, SYS_mmap,
+                          (uint64_t[6]){0, TARGET_SCRATCH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                                        (uint64_t) -1, 0});
+    if (code == 0 && result < 0 && result > -4096)
+        return fail_errno(f, (int) result, "process %d cannot map %d KiB of memory", (int) target->info.pid,
+                          TARGET_SCRATCH / 1024);
+    if (code == 0)
+        target->scratch = (taddr) result;
+    return code;
+}
+
+int target_string(struct target *target, const char *string, taddr *address, struct failure *f)
+{
+    size_t size = strlen(string) + 1;
+    if (size > TARGET_STRINGS)
+        return fail_errno(f, -ENAMETOOLONG, "\"%.64s...\"", string);
+    *address = target->scratch;
+    return inferior_write(target->inferior, *address, string, size, f);
+}
+
+int target_go(struct target *target, struct failure *f)
+{
+    int64_t result;
+    int code = 0;
+    if (target->scratch)
+        code = target_syscall(target, &result, f, SYS_munmap, (uint64_t[6]){target->scratch, TARGET_SCRATCH});
+    if (code < 0)
+        return code;
+    target->scratch = 0;
+    code = server_leave(&target->server, f);
+    if (code == 0)
+        code = inferior_detach(target->inferior, f);
+    if (code == 0)
+        runs(target);
+    return code;
+}
