@@ -43,11 +43,11 @@ struct starter_fds_session {
     int connection; /* to the old shadow, above every number of the program; -1: nothing to say or
                        close */
     size_t done_size;
-    unsigned char
-        done[64];       /* write(connection, done, done_size) when the program is about to run */
-    int floor;          /* above all descriptors of the program */
-    long shadow;        /* pid of a new shadow; 0: the old one goes on; -errno: none */
-    char warning[1024]; /* for the user; empty when all is well */
+    unsigned char done[64]; /* when the program is about to run: write(connection, done, done_size),
+                               read() the answer */
+    int floor;              /* above all descriptors of the program */
+    long shadow;            /* pid of a new shadow; 0: the old one goes on; -errno: none */
+    char warning[1024];     /* for the user; empty when all is well */
 };
 
 struct starter_fds; /* opaque */

@@ -46,7 +46,7 @@ enum frame_type {
     FRAME_FETCH,        /* starter: are the descriptors of this image here? */
     FRAME_UNLOCK,       /* starter: let go of the record locks, I take them now */
     FRAME_ADOPT,        /* starter: I am the application now */
-    FRAME_DONE,         /* starter: the program runs; drop what was held. Not answered */
+    FRAME_DONE,         /* starter: the program runs next; drop what was held */
     FRAME_END,          /* tool or starter: end, dropping everything */
     FRAME_CALL = 0x100, /* to FRAME_CALL_LAST: remote system calls, by their row in calls.def */
     FRAME_CALL_LAST = 0x7ff,

@@ -1,0 +1,385 @@
+/*
+ * serve.c - connections, and the one table of what may be asked of the shadow: by whom, with how
+ * much payload.
+ *
+ * An answer_*() returns the status of the reply (>= 0 or -errno) and may leave a payload in `out`.
+ * A payload of another size than its type's row allows never reaches it.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "restart/fds.h"
+#include "shadow/shadow.h"
+
+struct answer {
+    char payload[sizeof(struct frame_status) + FRAME_IMAGES * sizeof(struct frame_image)];
+    size_t size;
+    const int *fds; /* sent along; ours */
+    uint32_t fd_count;
+};
+
+static struct frame in;
+static struct answer out;
+
+static int answer_hello(struct shadow *s, struct peer *p)
+{
+    const struct frame_hello *hello = (const void *)in.payload;
+    bool key = !memcmp(hello->key, s->start.key, sizeof hello->key);
+    if (p->role)
+        return -EPROTO;
+    if (hello->role == FRAME_APPLICATION && (!key || p->pid != s->start.pid || s->application < 0))
+        return -EACCES;
+    if (hello->role == FRAME_STARTER && !key)
+        return -EACCES;
+    if (hello->role < FRAME_TOOL || hello->role > FRAME_STARTER)
+        return -EPROTO;
+    p->role = hello->role;
+    return 0;
+}
+
+static int answer_status(struct shadow *s, struct peer *p)
+{
+    struct frame_status *status = (void *)out.payload;
+    (void)p;
+    *status = (struct frame_status){
+        .start_time = s->start.start_time,
+        .held_image = s->held.image,
+        .pid = s->application < 0 ? 0 : s->start.pid,
+        .signal = s->start.signal,
+        .held = s->held.count,
+        .lost_locks = s->held.lost_locks,
+        .epoch = s->epoch,
+        .images = s->image_count,
+    };
+    memcpy(status->name, s->name, sizeof status->name);
+    memcpy(status->directory, s->start.directory, sizeof status->directory);
+    memcpy(status + 1, s->images, s->image_count * sizeof *s->images);
+    out.size = sizeof *status + s->image_count * sizeof *s->images;
+    return 0;
+}
+
+static int answer_request(struct shadow *s, struct peer *p)
+{
+    const struct frame_request *request = (const void *)in.payload;
+    if (frame_check_text(request->path, sizeof request->path))
+        return -EBADMSG;
+    if (s->state != SHADOW_HOME)
+        return -ESRCH;
+    if (s->request_state == REQUEST_PENDING || s->request_state == REQUEST_TAKEN)
+        return -EBUSY;
+    s->request = *request;
+    s->request_state = REQUEST_PENDING;
+    s->requester = p;
+    return 0;
+}
+
+static int answer_take(struct shadow *s, struct peer *p)
+{
+    (void)p;
+    if (s->request_state == REQUEST_CANCELED) {
+        s->request_state = REQUEST_NONE;
+        return -ECANCELED;
+    }
+    if (s->request_state != REQUEST_PENDING)
+        return 0;
+    s->request_state = REQUEST_TAKEN;
+    memcpy(out.payload, &s->request, sizeof s->request);
+    out.size = sizeof s->request;
+    serve_tell(s, s->requester, FRAME_TAKEN, NULL, 0);
+    return 1;
+}
+
+static int answer_offer(struct shadow *s, struct peer *p)
+{
+    if (s->state != SHADOW_HOME)
+        return -EBUSY;
+    s->giver = p;
+    return hold_offer(&s->offered, (const void *)in.payload);
+}
+
+static int answer_table(struct shadow *s, struct peer *p)
+{
+    (void)p;
+    return hold_table(&s->offered, in.payload, in.header.length);
+}
+
+static int take_batch(struct shadow *s)
+{
+    const struct frame_batch *batch = (const void *)in.payload;
+    if (batch->count != in.fd_count)
+        return -EBADMSG;
+    int error = hold_receive(&s->offered, batch, in.fds);
+    if (!error)
+        in.fd_count = 0; /* the hold owns them now */
+    return error;
+}
+
+static int give_batch(struct shadow *s)
+{
+    const struct frame_batch *batch = (const void *)in.payload;
+    if (!s->held.image)
+        return -ENOENT;
+    if (batch->first > s->held.count || batch->count > s->held.count - batch->first ||
+        batch->count > FRAME_BATCH)
+        return -EBADMSG;
+    out.fds = s->held.fds + batch->first;
+    out.fd_count = batch->count;
+    return (int)batch->count;
+}
+
+static int answer_descriptors(struct shadow *s, struct peer *p)
+{
+    if (p->role == FRAME_APPLICATION)
+        return take_batch(s);
+    return s->adopter == p ? give_batch(s) : -EPROTO;
+}
+
+static int answer_commit(struct shadow *s, struct peer *p)
+{
+    if (s->giver != p || !hold_complete(&s->offered))
+        return -EPROTO;
+    hold_drop(&s->held);
+    s->held = s->offered;
+    s->offered = (struct hold){0};
+    s->giver = NULL;
+    s->state = SHADOW_LEAVING;
+    return 0;
+}
+
+static int answer_report(struct shadow *s, struct peer *p)
+{
+    const struct frame_report *report = (const void *)in.payload;
+    (void)p;
+    if (frame_check_text(report->step, sizeof report->step) ||
+        frame_check_text(report->text, sizeof report->text) ||
+        frame_check_text(report->path, sizeof report->path))
+        return -EBADMSG;
+    session_report(s, report);
+    return 0;
+}
+
+static int answer_fetch(struct shadow *s, struct peer *p)
+{
+    const struct frame_offer *asked = (const void *)in.payload;
+    struct frame_offer *offer = (void *)out.payload;
+    (void)p;
+    if (!s->held.image || s->held.image != asked->image)
+        return -ENOENT;
+    if (s->state == SHADOW_LEAVING)
+        return -EAGAIN;
+    if (s->state == SHADOW_RETURNING && s->adopter != p)
+        return -EBUSY;
+    *offer = (struct frame_offer){s->held.image, s->held.count, s->held.table_size};
+    out.size = sizeof *offer;
+    return 0;
+}
+
+static int answer_unlock(struct shadow *s, struct peer *p)
+{
+    if (s->adopter != p)
+        return -EPROTO;
+    hold_unlock(&s->held);
+    return 0;
+}
+
+static int answer_end(struct shadow *s, struct peer *p)
+{
+    (void)p;
+    s->end = true;
+    return 0;
+}
+
+#define BY(role) (1u << (role))
+#define TOOL     BY(FRAME_TOOL)
+#define PROGRAM  BY(FRAME_APPLICATION)
+#define STARTER  BY(FRAME_STARTER)
+
+static const struct {
+    unsigned type, roles; /* roles 0: before FRAME_HELLO */
+    size_t least, most;   /* bytes of payload */
+    int (*answer)(struct shadow *s, struct peer *p);
+} questions[] = {
+    {FRAME_HELLO, 0, sizeof(struct frame_hello), sizeof(struct frame_hello), answer_hello},
+    {FRAME_STATUS, TOOL | STARTER, 0, 0, answer_status},
+    {FRAME_REQUEST, TOOL, sizeof(struct frame_request), sizeof(struct frame_request),
+     answer_request},
+    {FRAME_TAKE, PROGRAM, 0, 0, answer_take},
+    {FRAME_OFFER, PROGRAM, sizeof(struct frame_offer), sizeof(struct frame_offer), answer_offer},
+    {FRAME_TABLE, PROGRAM, 1, FRAME_MAX_PAYLOAD, answer_table},
+    {FRAME_DESCRIPTORS, PROGRAM | STARTER, sizeof(struct frame_batch), sizeof(struct frame_batch),
+     answer_descriptors},
+    {FRAME_COMMIT, PROGRAM, 0, 0, answer_commit},
+    {FRAME_REPORT, PROGRAM, sizeof(struct frame_report), sizeof(struct frame_report),
+     answer_report},
+    {FRAME_FETCH, STARTER, sizeof(struct frame_offer), sizeof(struct frame_offer), answer_fetch},
+    {FRAME_ADOPT, STARTER, 0, 0, session_adopt},
+    {FRAME_UNLOCK, STARTER, 0, 0, answer_unlock},
+    {FRAME_DONE, STARTER, 0, 0, session_done},
+    {FRAME_END, TOOL | STARTER, 0, 0, answer_end},
+};
+
+/* The row that answers the frame in `in`, or -errno. */
+static int find_question(const struct peer *p)
+{
+    for (size_t i = 0; i < sizeof questions / sizeof *questions; i++) {
+        if (questions[i].type != in.header.type)
+            continue;
+        if (questions[i].roles && !(questions[i].roles & BY(p->role)))
+            return -EACCES;
+        if (in.header.length < questions[i].least || in.header.length > questions[i].most)
+            return -EBADMSG;
+        return (int)i;
+    }
+    return -ENOTSUP;
+}
+
+static int send_frame(int fd, const struct frame_header *header, const void *payload,
+                      const int *fds, uint32_t fd_count)
+{
+    static union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(FRAME_BATCH * sizeof(int))];
+    } control;
+    struct iovec parts[2] = {{(void *)header, sizeof *header}, {(void *)payload, header->length}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    if (fd_count) {
+        control.header = (struct cmsghdr){.cmsg_len = CMSG_LEN(fd_count * sizeof *fds),
+                                          .cmsg_level = SOL_SOCKET,
+                                          .cmsg_type = SCM_RIGHTS};
+        memcpy(CMSG_DATA(&control.header), fds, fd_count * sizeof *fds);
+        message.msg_control = &control;
+        message.msg_controllen = CMSG_SPACE(fd_count * sizeof *fds);
+    }
+    return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
+void serve_tell(struct shadow *s, struct peer *p, unsigned type, const void *payload, size_t size)
+{
+    struct frame_header header;
+    if (!p || p->fd < 0)
+        return;
+    frame_header(&header, type, s->session, p->sequence, size);
+    header.epoch = s->epoch;
+    send_frame(p->fd, &header, payload, NULL,
+               0); /* a peer that does not read it has itself to blame */
+}
+
+static int reply(struct shadow *s, struct peer *p, int status)
+{
+    struct frame_header header;
+    frame_header(&header, in.header.type | FRAME_REPLY, s->session, in.header.sequence, out.size);
+    header.epoch = s->epoch;
+    header.status = status;
+    return send_frame(p->fd, &header, out.payload, out.fds, out.fd_count);
+}
+
+/* Picks up descriptors that came along, wanted or not. */
+static void collect_descriptors(struct msghdr *message)
+{
+    in.fd_count = 0;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        in.fd_count = (uint32_t)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        memcpy(in.fds, CMSG_DATA(c), in.fd_count * sizeof(int));
+    }
+}
+
+/* One message into `in`: 0, or the -errno that costs the connection. */
+static int receive(struct shadow *s, struct peer *p)
+{
+    static union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(FRAME_BATCH * sizeof(int))];
+    } control;
+    struct iovec parts[2] = {{&in.header, sizeof in.header}, {in.payload, sizeof in.payload}};
+    struct msghdr message = {.msg_iov = parts,
+                             .msg_iovlen = 2,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof control};
+    in.fd_count = 0;
+    ssize_t got = recvmsg(p->fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    if (got <= 0)
+        return got < 0 ? -errno : -EPIPE;
+    collect_descriptors(&message);
+    if (message.msg_flags & MSG_CTRUNC)
+        return -EMFILE;
+    if (message.msg_flags & MSG_TRUNC)
+        return -EMSGSIZE;
+    int error = frame_check(&in.header, (size_t)got);
+    return error ? error : frame_check_order(&in.header, s->session, ++p->sequence);
+}
+
+/* Answers the frame in `in`; -errno when the peer broke the protocol. */
+static int answer(struct shadow *s, struct peer *p)
+{
+    int row = find_question(p);
+    out.size = 0;
+    out.fds = NULL;
+    out.fd_count = 0;
+    if (row < 0) {
+        reply(s, p, row);
+        return row;
+    }
+    if (p->role == FRAME_APPLICATION && in.header.epoch != s->epoch)
+        return -ESTALE;
+    int status = questions[row].answer(s, p);
+    if (status < 0)
+        out.size = 0;
+    int error = reply(s, p, status);
+    return status == -EBADMSG || status == -EPROTO || status == -EACCES ? status : error;
+}
+
+void serve_peer(struct shadow *s, struct peer *p)
+{
+    int error = receive(s, p);
+    if (error == -EAGAIN || error == -EINTR)
+        return;
+    if (!error)
+        error = answer(s, p);
+    for (uint32_t i = 0; i < in.fd_count; i++)
+        close(in.fds[i]);
+    in.fd_count = 0;
+    if (error)
+        serve_drop(s, p);
+}
+
+void serve_drop(struct shadow *s, struct peer *p)
+{
+    session_peer_gone(s, p);
+    close(p->fd);
+    *p = (struct peer){.fd = -1};
+}
+
+static struct peer *free_slot(struct shadow *s)
+{
+    for (int i = 0; i < SHADOW_PEERS; i++)
+        if (s->peers[i].fd < 0)
+            return &s->peers[i];
+    return NULL;
+}
+
+/* Our own user, root, or the application even if it has changed its user since. */
+static bool welcome(const struct shadow *s, const struct ucred *peer)
+{
+    return peer->uid == geteuid() || peer->uid == 0 ||
+           (s->application >= 0 && peer->pid == s->start.pid);
+}
+
+void serve_accept(struct shadow *s)
+{
+    struct ucred peer;
+    socklen_t size = sizeof peer;
+    struct peer *slot = free_slot(s);
+    int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0)
+        return;
+    if (!slot || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || !welcome(s, &peer)) {
+        close(fd);
+        return;
+    }
+    *slot = (struct peer){.fd = fd, .pid = peer.pid};
+}

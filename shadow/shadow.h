@@ -1,0 +1,116 @@
+/*
+ * shadow.h - the shadow process: it stays behind in the program's home context while the program
+ * runs, leaves, and comes back.
+ *
+ * The flow is: the spawner (stubs/spawn.c or restart/starter_spawn.c) execs it with its end of a
+ * socket pair as descriptor 0; shadow.c learns from FRAME_START who the application is, listens on
+ * a socket in the 0700 runtime directory and polls; serve.c answers frames by one table; session.c
+ * follows the application's life; hold.c keeps descriptors.
+ *
+ *   SHADOW_HOME --COMMIT--> SHADOW_LEAVING --its end--> SHADOW_HELD --ADOPT--> SHADOW_RETURNING
+ * --DONE--> SHADOW_HOME
+ *                                                            ^------ starter gone without DONE
+ * -----'
+ *
+ * Invariants: at home no descriptor of the program is held. Descriptors on offer are kept only
+ * after COMMIT, and dropped only by DONE, FRAME_END or SIGTERM. Every peer has our user's id or is
+ * root; the application and a starter know the key. A peer that breaks the protocol loses its
+ * connection, nothing else. One thread; never blocks in anything but poll.  Paper: section 3.1.
+ */
+#ifndef SHADOW_SHADOW_H
+#define SHADOW_SHADOW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "stubs/frame.h"
+
+#define SHADOW_PEERS 32
+
+enum shadow_state { SHADOW_HOME, SHADOW_LEAVING, SHADOW_HELD, SHADOW_RETURNING };
+enum request_state { REQUEST_NONE, REQUEST_PENDING, REQUEST_TAKEN, REQUEST_CANCELED };
+
+/* The descriptors of one image, in the order of the travelling entries of its table
+ * (restart/fds.h). */
+struct hold {
+    uint64_t image; /* 0: empty */
+    uint32_t count, received;
+    int *fds;
+    char *table;
+    uint32_t table_size, table_received;
+    uint32_t lost_locks;
+};
+
+struct peer {
+    int fd;        /* -1: free slot */
+    pid_t pid;     /* as the kernel gave it (SO_PEERCRED) */
+    uint32_t role; /* enum frame_role; 0 before FRAME_HELLO */
+    uint64_t sequence;
+};
+
+struct shadow {
+    int listener;
+    char socket[108];
+    dev_t socket_dev;
+    ino_t socket_inode;
+    struct frame_start start; /* the application's identity */
+    uint64_t session;
+    uint32_t epoch;
+    int application; /* pidfd; -1 when it has ended */
+    char name[16];   /* of the application */
+    enum shadow_state state;
+    bool end;
+
+    struct frame_request request;
+    enum request_state request_state;
+    struct peer *requester;     /* the tool that waits; NULL: none, or gone */
+    struct frame_report report; /* withheld until the program that leaves has ended */
+    bool reported;
+
+    struct hold offered, held;
+    struct peer *giver;   /* who offers */
+    struct peer *adopter; /* the starter in SHADOW_RETURNING */
+    struct frame_image images[FRAME_IMAGES];
+    uint32_t image_count;
+    struct peer peers[SHADOW_PEERS];
+};
+
+/* A frame as it came, its payload checked against its type's bounds. */
+struct frame {
+    struct frame_header header;
+    char payload[FRAME_MAX_PAYLOAD];
+    int fds[FRAME_BATCH];
+    uint32_t fd_count;
+};
+
+/* --- serve.c --- */
+void serve_accept(struct shadow *s);
+/* Receives and answers one frame; a broken one, or the end, costs the connection. */
+void serve_peer(struct shadow *s, struct peer *p);
+void serve_drop(struct shadow *s, struct peer *p);
+/* A frame that answers none. */
+void serve_tell(struct shadow *s, struct peer *p, unsigned type, const void *payload, size_t size);
+
+/* --- session.c --- */
+/* Opens a pidfd of `pid` and checks the start time when that is not 0 (it returns it there). The
+ * pidfd or -errno. */
+int session_identify(pid_t pid, uint64_t *start_time, char name[16]);
+void session_application_ended(struct shadow *s);
+void session_report(struct shadow *s, const struct frame_report *report);
+/* What the end of a connection means to the session. */
+void session_peer_gone(struct shadow *s, struct peer *p);
+int session_adopt(struct shadow *s, struct peer *p);
+int session_done(struct shadow *s, struct peer *p);
+
+/* --- hold.c --- */
+int hold_offer(struct hold *h, const struct frame_offer *offer);
+int hold_table(struct hold *h, const char *piece, uint32_t size);
+int hold_receive(struct hold *h, const struct frame_batch *batch, const int *fds);
+bool hold_complete(const struct hold *h);
+/* Takes the POSIX record locks of the table / lets go of them. Taking counts in h->lost_locks. */
+void hold_lock(struct hold *h);
+void hold_unlock(struct hold *h);
+void hold_drop(struct hold *h);
+
+#endif

@@ -1,0 +1,190 @@
+/* link.c - see link.h. Large buffers are static: one thread, and only the handler comes here. */
+#include <linux/un.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+
+#include "restart/fds.h"
+#include "stubs/agent.h"
+#include "stubs/link.h"
+#include "stubs/mem.h"
+#include "stubs/raw.h"
+
+#define TABLE_PIECE 32768
+
+static struct {
+    struct frame_header header;
+    char payload[sizeof(struct frame_report)];
+} answer;
+
+/* One frame, with descriptors when there are any. */
+static int send_frame(struct link *link, unsigned type, const void *payload, size_t size,
+                      const int *fds, size_t count)
+{
+    static union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(FRAME_BATCH * sizeof(int))];
+    } control;
+    struct frame_header header;
+    struct iovec parts[2] = {{&header, sizeof header}, {(void *)payload, size}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    frame_header(&header, type, link->session, ++link->sequence, size);
+    header.epoch = link->epoch;
+    if (count) {
+        control.header.cmsg_len = CMSG_LEN(count * sizeof *fds);
+        control.header.cmsg_level = SOL_SOCKET;
+        control.header.cmsg_type = SCM_RIGHTS;
+        memcpy(CMSG_DATA(&control.header), fds, count * sizeof *fds);
+        message.msg_control = &control;
+        message.msg_controllen = CMSG_SPACE(count * sizeof *fds);
+    }
+    long sent = raw(SYS_sendmsg, link->fd, &message, MSG_NOSIGNAL);
+    return raw_failed(sent) ? (int)sent : 0;
+}
+
+/* The answer to the frame just sent, into `answer`: its status, or -errno. */
+static int receive_answer(struct link *link, unsigned type)
+{
+    long got = raw(SYS_recvfrom, link->fd, &answer, sizeof answer, 0, NULL, NULL);
+    if (raw_failed(got))
+        return (int)got;
+    int error = frame_check(&answer.header, (size_t)got);
+    if (!error)
+        error = frame_check_order(&answer.header, link->session, link->sequence);
+    if (!error && answer.header.type != (type | FRAME_REPLY))
+        error = -ENOTSUP;
+    return error ? error : answer.header.status;
+}
+
+static int ask(struct link *link, unsigned type, const void *payload, size_t size)
+{
+    int error = send_frame(link, type, payload, size, NULL, 0);
+    return error ? error : receive_answer(link, type);
+}
+
+static int connect_socket(struct link *link)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct timeval limit = {.tv_sec = LINK_TIMEOUT};
+    mem_copy_string(address.sun_path, hijack_params.socket, sizeof address.sun_path);
+    raw(SYS_setsockopt, link->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    raw(SYS_setsockopt, link->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    return (int)raw(SYS_connect, link->fd, &address, sizeof address);
+}
+
+/* The key goes to nobody but a process of our user: only such a one can listen in our runtime
+ * directory, and yet. */
+static int check_peer(const struct link *link)
+{
+    struct ucred peer;
+    unsigned size = sizeof peer;
+    long result = raw(SYS_getsockopt, link->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+    if (raw_failed(result))
+        return (int)result;
+    return peer.uid == 0 || peer.uid == (unsigned)raw(SYS_geteuid) ||
+                   peer.uid == (unsigned)raw(SYS_getuid)
+               ? 0
+               : -EACCES;
+}
+
+int link_open(struct link *link)
+{
+    struct frame_hello hello = {.role = FRAME_APPLICATION};
+    link->session = frame_session(hijack_params.key);
+    link->sequence = 0;
+    link->epoch = 0;
+    link->fd = (int)raw(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (link->fd < 0)
+        return link->fd;
+    memcpy(hello.key, hijack_params.key, sizeof hello.key);
+    int error = connect_socket(link);
+    if (!error)
+        error = check_peer(link);
+    if (!error)
+        error = ask(link, FRAME_HELLO, &hello, sizeof hello);
+    if (error < 0)
+        link_close(link);
+    else
+        link->epoch = answer.header.epoch;
+    return error < 0 ? error : 0;
+}
+
+int link_take_request(struct link *link, struct frame_request *out)
+{
+    int status = ask(link, FRAME_TAKE, NULL, 0);
+    if (status <= 0)
+        return status;
+    if (answer.header.length != sizeof *out)
+        return -EBADMSG;
+    memcpy(out, answer.payload, sizeof *out);
+    return frame_check_text(out->path, sizeof out->path) ? -EBADMSG : 1;
+}
+
+static int send_table(struct link *link, const struct fds_table *table)
+{
+    for (size_t done = 0; done < table->size;) {
+        size_t piece = table->size - done < TABLE_PIECE ? table->size - done : TABLE_PIECE;
+        int error = ask(link, FRAME_TABLE, (const char *)table->data + done, piece);
+        if (error < 0)
+            return error;
+        done += piece;
+    }
+    return 0;
+}
+
+/* Acknowledged one by one: descriptors in flight count against limits, and none may be lost. */
+static int send_batch(struct link *link, const int *fds, struct frame_batch *batch)
+{
+    if (!batch->count)
+        return 0;
+    int error = send_frame(link, FRAME_DESCRIPTORS, batch, sizeof *batch, fds, batch->count);
+    if (!error)
+        error = receive_answer(link, FRAME_DESCRIPTORS);
+    batch->first += batch->count;
+    batch->count = 0;
+    return error;
+}
+
+static int send_descriptors(struct link *link, const struct fds_header *h)
+{
+    int fds[FRAME_BATCH];
+    struct frame_batch batch = {0, 0};
+    for (uint32_t i = 0; i < h->count; i++) {
+        if (!fds_travels(fds_entries(h) + i))
+            continue;
+        fds[batch.count++] = fds_entries(h)[i].number;
+        int error = batch.count == FRAME_BATCH ? send_batch(link, fds, &batch) : 0;
+        if (error < 0)
+            return error;
+    }
+    return send_batch(link, fds, &batch);
+}
+
+int link_give_descriptors(struct link *link, const struct fds_table *table)
+{
+    const struct fds_header *h = table->data;
+    struct frame_offer offer = {.image = h->image, .table = (uint32_t)table->size};
+    for (uint32_t i = 0; i < h->count; i++)
+        offer.count += (uint32_t)fds_travels(fds_entries(h) + i);
+    int error = ask(link, FRAME_OFFER, &offer, sizeof offer);
+    if (error >= 0)
+        error = send_table(link, table);
+    return error < 0 ? error : send_descriptors(link, h);
+}
+
+int link_commit(struct link *link)
+{
+    return ask(link, FRAME_COMMIT, NULL, 0);
+}
+
+int link_report(struct link *link, const struct frame_report *report)
+{
+    return ask(link, FRAME_REPORT, report, sizeof *report);
+}
+
+void link_close(struct link *link)
+{
+    if (link->fd >= 0)
+        raw(SYS_close, link->fd);
+    link->fd = -1;
+}
