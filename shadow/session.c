@@ -26,8 +26,8 @@ static int read_stat(pid_t pid, uint64_t *start_time, char name[16])
         return -ESRCH;
     *close_at = 0;
     snprintf(name, 16, "%s", open_at + 1);
-    char *field = close_at + 1;
-    for (int i = 2; i < 22 && field; i++)
+    char *field = close_at + 1; /* before field 3 */
+    for (int i = 3; i < 22 && field; i++)
         field = strchr(field + 1, ' ');
     if (!field)
         return -ESRCH;
