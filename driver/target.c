@@ -191,21 +191,39 @@ int target_call(struct target *target, uint64_t *result, struct failure *f, tadd
     return server_call(&target->server, function, arguments, target->scratch + TARGET_SCRATCH, result, f);
 }
 
-int target_serve(struct target *target, struct failure *f)
+/* Shared memory, at a place that we choose: so it never merges with a neighbour, and memory left by a gdb that died
+ * after the target had mapped it is found again. */
+static int map_scratch(struct target *target, struct failure *f)
 {
-    int code = server_enter(&target->server, target->inferior, f);
-    if (code < 0 || target->scratch)
-        return code;
+    taddr place;
     int64_t result;
-    code = target_syscall(target, &result, f, SYS_mmap,
-                          (uint64_t[6]){0, TARGET_SCRATCH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                                        (uint64_t) -1, 0});
+    if (!maps_gap(&target->maps, target->server.code, TARGET_SCRATCH, UINT64_MAX / 4, &place))
+        return fail_errno(f, -ENOMEM, "process %d has no address space left", (int) target->info.pid);
+    target->scratch_wanted = place;
+    int code = target_syscall(target, &result, f, SYS_mmap,
+                              (uint64_t[6]){place, TARGET_SCRATCH, PROT_READ | PROT_WRITE,
+                                            MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, (uint64_t) -1, 0});
     if (code == 0 && result < 0 && result > -4096)
         return fail_errno(f, (int) result, "process %d cannot map %d KiB of memory", (int) target->info.pid,
                           TARGET_SCRATCH / 1024);
     if (code == 0)
         target->scratch = (taddr) result;
     return code;
+}
+
+static void find_scratch(struct target *target)
+{
+    const struct mapping *mapping = maps_find(&target->maps, target->scratch_wanted);
+    bool ours = target->scratch_wanted && mapping && mapping->start == target->scratch_wanted && mapping->shared &&
+                mapping->deleted && mapping->end - mapping->start == TARGET_SCRATCH;
+    target->scratch = ours ? target->scratch_wanted : 0;
+}
+
+int target_serve(struct target *target, struct failure *f)
+{
+    find_scratch(target);
+    int code = server_enter(&target->server, target->inferior, f);
+    return code < 0 || target->scratch ? code : map_scratch(target, f);
 }
 
 int target_string(struct target *target, const char *string, taddr *address, struct failure *f)

@@ -21,6 +21,7 @@ struct target {
     struct inferior *inferior;
     struct server server;
     taddr scratch; /* memory of ours in the target while it is served: strings below, stack above; 0: none */
+    taddr scratch_wanted; /* where it was, or would have been, when gdb died */
     char where[SAFEPOINT_REASON]; /* the function it was stopped in, for the user; or "" */
     uint64_t stopped_at;          /* CLOCK_MONOTONIC, ns: since when it has stood still; 0: it runs */
     uint64_t still_ns;            /* how long it stood still in all */

@@ -1,0 +1,143 @@
+/* cmd_hijack.c - `gdb-hijack hijack PID` and `gdb-hijack release PID`: options in, steps and result out. */
+#include <argp.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "driver/commands.h"
+#include "driver/report.h"
+
+struct arguments {
+    struct hijack_options options;
+    struct report report;
+    bool release;
+};
+
+enum { KEY_JSON = 256, KEY_TRUST_SECCOMP, KEY_WAIT };
+
+static const struct argp_option hijack_options_table[] = {
+    {"dry-run", 'n', NULL, 0, "check everything, touch nothing", 0},
+    {"quiet", 'q', NULL, 0, "print nothing but errors", 0},
+    {"verbose", 'v', NULL, 0, "show the dialogue with gdb", 0},
+    {"json", KEY_JSON, NULL, 0, "print the result as JSON", 0},
+    {"signal", 's', "NUMBER", 0, "the signal that takes a checkpoint (default: the highest free one up to 63)", 0},
+    {"wait", KEY_WAIT, "SECONDS", 0, "how long to look for a safe point (default 10)", 0},
+    {"trust-seccomp", KEY_TRUST_SECCOMP, NULL, 0, "hijack in spite of a seccomp filter", 0},
+    {0},
+};
+
+static const struct argp_option release_options_table[] = {
+    {"dry-run", 'n', NULL, 0, "check everything, touch nothing", 0},
+    {"quiet", 'q', NULL, 0, "print nothing but errors", 0},
+    {"verbose", 'v', NULL, 0, "show the dialogue with gdb", 0},
+    {"json", KEY_JSON, NULL, 0, "print the result as JSON", 0},
+    {"wait", KEY_WAIT, "SECONDS", 0, "how long to look for a safe point (default 10)", 0},
+    {0},
+};
+
+static long number(struct argp_state *state, const char *what, const char *text, long least, long most)
+{
+    char *end;
+    errno = 0;
+    long value = strtol(text, &end, 10);
+    if (errno || end == text || *end || value < least || value > most)
+        argp_error(state, "%s \"%s\" is no number from %ld to %ld", what, text, least, most);
+    return value;
+}
+
+static error_t parse(int key, char *argument, struct argp_state *state)
+{
+    struct arguments *a = state->input;
+    switch (key) {
+    case 'n':
+        a->options.dry_run = true;
+        return 0;
+    case 'q':
+        a->report.quiet = true;
+        return 0;
+    case 'v':
+        a->options.trace = report_dialogue;
+        return 0;
+    case 's':
+        a->options.signal = (int) number(state, "signal", argument, 1, 64);
+        return 0;
+    case KEY_JSON:
+        a->report.json = true;
+        return 0;
+    case KEY_WAIT:
+        a->options.safe_point_ms = 1000 * (int) number(state, "wait", argument, 1, 86400);
+        return 0;
+    case KEY_TRUST_SECCOMP:
+        a->options.trust_seccomp = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (state->arg_num > 0)
+            argp_error(state, "one process at a time: \"%s\" is too many", argument);
+        a->options.pid = (pid_t) number(state, "process id", argument, 1, INT_MAX);
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        argp_error(state, "which process?");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static void print_result(const struct arguments *a, enum hijack_outcome outcome, const struct hijack_result *result,
+                         const struct failure *f)
+{
+    int pid = (int) a->options.pid;
+    if (outcome != HIJACK_DONE)
+        report_failure(f);
+    if (a->report.json)
+        report_json(&a->report, a->release ? "release" : "hijack", a->options.pid, outcome, result, f);
+    else if (outcome == HIJACK_DONE && !a->report.quiet && a->options.dry_run)
+        printf("process %d can be %s\n", pid, a->release ? "released" : "hijacked");
+    else if (outcome == HIJACK_DONE && !a->report.quiet && a->release)
+        printf("process %d is released; it is as it was before the hijack\n", pid);
+    else if (outcome == HIJACK_DONE && !a->report.quiet)
+        printf("process %d is hijacked; to checkpoint it: gdb-hijack checkpoint %d\n", pid, pid);
+}
+
+static int run(struct arguments *a)
+{
+    static char directory[PATH_MAX];
+    struct hijack_result result = {0};
+    struct failure f = {0};
+    enum hijack_outcome outcome = HIJACK_REFUSED;
+    if (!getcwd(directory, sizeof directory)) {
+        fail_errno(&f, -errno, "cannot find the current directory, where images would go");
+    } else {
+        a->options.directory = directory;
+        a->options.progress = report_step;
+        a->options.context = &a->report;
+        outcome = (a->release ? release_run : hijack_run)(&a->options, &result, &f);
+    }
+    print_result(a, outcome, &result, &f);
+    return (int) outcome;
+}
+
+int cmd_hijack(int argc, char **argv)
+{
+    static const struct argp argp = {.options = hijack_options_table,
+                                     .parser = parse,
+                                     .args_doc = "PID",
+                                     .doc = "Makes the running process PID checkpointable."};
+    struct arguments a = {0};
+    argp_err_exit_status = EXIT_USAGE;
+    return argp_parse(&argp, argc, argv, 0, NULL, &a) ? EXIT_USAGE : run(&a);
+}
+
+int cmd_release(int argc, char **argv)
+{
+    static const struct argp argp = {.options = release_options_table,
+                                     .parser = parse,
+                                     .args_doc = "PID",
+                                     .doc = "Undoes the hijack of process PID: it is as it was before."};
+    struct arguments a = {.release = true};
+    argp_err_exit_status = EXIT_USAGE;
+    return argp_parse(&argp, argc, argv, 0, NULL, &a) ? EXIT_USAGE : run(&a);
+}

@@ -1,0 +1,209 @@
+/* undo.c - see undo.h. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "driver/agent.h"
+#include "driver/steps.h"
+#include "driver/text.h"
+#include "driver/undo.h"
+
+/* The record as the target's memory has it; read before gdb is there. */
+static int peek_record(const struct target *target, struct hijack_record *record)
+{
+    taddr address;
+    const struct object *agent = objects_named(target->objects, "libhijack.so");
+    if (!agent || !object_symbol(target->objects, agent, "hijack_record", &address))
+        return -ENOENT;
+    int code = proc_read_memory(target->info.pid, address, record, sizeof *record);
+    return code < 0 ? code : record->version == HIJACK_RECORD_VERSION ? 0 : -EPROTO;
+}
+
+int undo_unsafe(void *context, const struct target *target, taddr pc, char reason[SAFEPOINT_REASON])
+{
+    struct hijack_record record;
+    (void) context;
+    if (peek_record(target, &record) < 0 || pc < record.island || pc >= record.island + record.island_size)
+        return 0;
+    snprintf(reason, SAFEPOINT_REASON, "in a replaced function's first instructions");
+    return 1;
+}
+
+/* --- the single steps back ------------------------------------------------------------------------------------------ */
+
+static int undo_start(struct target *target, struct hijack_record *record, struct failure *f)
+{
+    int64_t result;
+    if (!record->started)
+        return 0;
+    int code = agent_call(target, "hijack_stop", &result, f);
+    if (code == 0 && result < 0)
+        return fail_errno(f, (int) result, "cannot take the checkpoint signal's handler out");
+    record->started = 0;
+    return code < 0 ? code : agent_write_record(target, record, false, f);
+}
+
+/* Only what is really there: the record may be ahead of a mapping that never came about. */
+static int unmap(struct target *target, taddr address, uint64_t size, struct failure *f)
+{
+    const struct mapping *mapping = maps_find(&target->maps, address);
+    bool there = mapping && mapping->start == address && mapping->end == address + size;
+    int64_t result = 0;
+    int code = there ? target_syscall(target, &result, f, SYS_munmap, (uint64_t[6]){address, size}) : 0;
+    return code == 0 && result < 0 ? fail_errno(f, (int) result, "cannot unmap memory of the hijack") : code;
+}
+
+static int undo_replace(struct target *target, struct hijack_record *record, struct failure *f)
+{
+    int code = text_unpatch(target, record, f);
+    if (code < 0)
+        return code;
+    record->patch_count = 0;
+    code = unmap(target, record->island, record->island_size, f);
+    record->island_size = 0;
+    return code < 0 ? code : agent_write_record(target, record, false, f);
+}
+
+/* The shadow of this process, and nobody else: checked by its name, as pids are used again. */
+static void end_shadow(pid_t shadow)
+{
+    struct proc_info info;
+    struct failure ignored;
+    if (shadow > 0 && proc_read(shadow, &info, &ignored) == 0 && strcmp(info.name, "hijack-shadow") == 0)
+        kill(shadow, SIGTERM);
+}
+
+/* What an earlier mutator left when it was killed; ours is target->scratch, and goes with target_go(). */
+static int undo_left_scratch(struct target *target, struct hijack_record *record, struct failure *f)
+{
+    if (record->scratch == target->scratch || !record->scratch_size)
+        return 0;
+    return unmap(target, record->scratch, record->scratch_size, f);
+}
+
+int undo_all(struct target *target, struct failure *f)
+{
+    struct hijack_record record;
+    if (!agent_loaded(target))
+        return 0;
+    int code = agent_read_record(target, &record, f);
+    if (code == 0)
+        code = undo_start(target, &record, f);
+    if (code == 0)
+        code = undo_replace(target, &record, f);
+    if (code == 0)
+        code = undo_left_scratch(target, &record, f);
+    if (code == 0)
+        end_shadow(record.shadow);
+    return code < 0 ? code : agent_unload(target, f);
+}
+
+/* --- after a failure ------------------------------------------------------------------------------------------------ */
+
+static bool ended(const struct target *target)
+{
+    struct proc_info now;
+    struct failure ignored;
+    return proc_read(target->info.pid, &now, &ignored) < 0 || now.start_time != target->info.start_time ||
+           now.state == 'Z' || now.state == 'X';
+}
+
+static int undo_with_new_gdb(struct target *target, const struct hijack_options *options, struct failure *f)
+{
+    int code = target_retake(target, options->trace, HIJACK_SAFE_POINT_MS, undo_unsafe, NULL, f);
+    if (code == 0)
+        code = target_serve(target, f);
+    if (code == 0)
+        code = undo_all(target, f);
+    return code < 0 ? code : target_go(target, f);
+}
+
+enum hijack_outcome undo_failed(struct target *target, const struct hijack_options *options, struct failure *f)
+{
+    struct failure undoing = {0};
+    size_t used = strlen(f->text);
+    if (ended(target)) {
+        snprintf(f->text + used, sizeof f->text - used, "; process %d has ended", (int) target->info.pid);
+        return HIJACK_LOST;
+    }
+    unsetenv("HIJACK_FAULT_GDB"); /* faults are injected into the work, not into its undoing */
+    unsetenv("HIJACK_FAULT_GDB_BEFORE");
+    int code = inferior_attached(target->inferior) ? undo_all(target, &undoing) : -EPIPE;
+    if (code == 0)
+        code = target_go(target, &undoing);
+    if (code < 0)
+        code = undo_with_new_gdb(target, options, &undoing);
+    if (code < 0 && ended(target)) {
+        snprintf(f->text + used, sizeof f->text - used, "; process %d has ended", (int) target->info.pid);
+        return HIJACK_LOST;
+    }
+    if (code < 0)
+        snprintf(f->text + used, sizeof f->text - used,
+                 "; the process runs on, but undoing did not finish (%s): try gdb-hijack release %d", undoing.text,
+                 (int) target->info.pid);
+    else
+        snprintf(f->text + used, sizeof f->text - used, "; everything was undone, the process runs on as before");
+    return HIJACK_ROLLED_BACK;
+}
+
+/* --- release -------------------------------------------------------------------------------------------------------- */
+
+static int release_steps(struct target *target, struct steps *steps, struct failure *f)
+{
+    int code = steps_begin(steps, "attach", f);
+    if (code == 0)
+        code = target_attach(target, f);
+    if (code < 0)
+        return code;
+    steps_end(steps, "gdb %s", inferior_gdb_version(target->inferior));
+    code = steps_begin(steps, "safe point", f);
+    if (code == 0)
+        code = target_find_safe_point(target, steps->options->safe_point_ms, undo_unsafe, NULL, f);
+    if (code == 0)
+        steps_end(steps, "%s%s", *target->where ? "in " : "", target->where);
+    return code;
+}
+
+static int release_undo(struct target *target, struct steps *steps, struct failure *f)
+{
+    int code = steps_begin(steps, "undo", f);
+    if (code == 0)
+        code = target_serve(target, f);
+    if (code == 0)
+        code = undo_all(target, f);
+    if (code < 0)
+        return code;
+    steps_end(steps, "functions restored, library unloaded, shadow ended");
+    code = steps_begin(steps, "detach", f);
+    if (code == 0)
+        code = target_go(target, f);
+    if (code == 0)
+        steps_end(steps, "the process stood still for %.1f ms", (double) target->still_ns / 1e6);
+    return code;
+}
+
+enum hijack_outcome release_run(const struct hijack_options *options, struct hijack_result *result, struct failure *f)
+{
+    struct target target;
+    struct steps steps = {.options = options};
+    enum hijack_outcome outcome = HIJACK_REFUSED;
+    int code = target_open(&target, options->pid, options->trace, f);
+    if (code == 0 && !agent_loaded(&target))
+        code = fail(f, -ENOENT, "process %d is not hijacked", (int) options->pid);
+    if (code == 0 && !options->dry_run) {
+        code = release_steps(&target, &steps, f);
+        if (code == 0) {
+            code = release_undo(&target, &steps, f);
+            outcome = code < 0 ? undo_failed(&target, options, f) : HIJACK_DONE;
+        }
+    } else if (code == 0) {
+        outcome = HIJACK_DONE;
+    }
+    result->still_ns = target.still_ns;
+    target_close(&target);
+    return outcome;
+}
