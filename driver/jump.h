@@ -16,11 +16,12 @@
  * caller (paper, section 3.2). The switch is one naturally aligned pointer, data, so that a single
  * store turns a function from home to its stub.
  *
- * Invariants: the entry is JUMP_ENTRY bytes, written at once; of the function's body no branch
- * leads into the displaced bytes but to their first; no displaced instruction is a call or a system
- * call, so that no return address and no blocked thread stands inside. (Branches from other
- * functions, and through pointers, are not looked for: the unit test sweeps all of libc for the
- * first.)
+ * Invariants: the entry is jump_entry_size bytes, written at once. Of the function's body no branch
+ * leads into the displaced bytes but to their first. None of them is a system call, and a call only
+ * where it returns behind them; from the slot it is made with that same return address. So no
+ * blocked thread and no return address is ever inside the displaced bytes or the slot. (Branches
+ * from other functions, and through pointers, are not looked for: the unit test sweeps all of libc
+ * for the first.)
  *
  * The implementation is the architecture's: arch/ARCH/jump.c; the numbers below hold for all.
  */

@@ -24,6 +24,7 @@ enum form {
     FORM_RIP,   /* disp32 at `field`, relative to the end of the instruction */
     FORM_JMP,   /* jmp rel8 or rel32 */
     FORM_JCC,   /* jcc rel8 or rel32; `field` is the condition */
+    FORM_CALL,  /* call rel32; being ENTRY bytes long, always the last displaced instruction */
 };
 
 /* --- planning --- */
@@ -80,9 +81,9 @@ static bool direct_target(const cs_insn *insn, taddr *target)
     return true;
 }
 
-/* Recognizes jmp and jcc, with rel8 or rel32 and no prefix; loop and jrcxz have no rel32 form and
- * are left out. */
-static bool classify_jump(const cs_insn *insn, struct jump_insn *out)
+/* Recognizes jmp, jcc and call, with rel8 or rel32 and no prefix; loop and jrcxz have no rel32 form
+ * and are left out. */
+static bool classify_branch(const cs_insn *insn, struct jump_insn *out)
 {
     const uint8_t *b = insn->bytes;
     if (!direct_target(insn, &out->target))
@@ -92,6 +93,8 @@ static bool classify_jump(const cs_insn *insn, struct jump_insn *out)
         out->form = FORM_JMP;
     else if ((b[0] & 0xf0) == 0x70 || near_jcc)
         out->form = FORM_JCC;
+    else if (b[0] == 0xe8)
+        out->form = FORM_CALL;
     else
         return false;
     out->field = b[near_jcc] & 0x0f;
@@ -129,12 +132,12 @@ static int classify(const cs_insn *insn, struct jump_insn *out, struct failure *
 {
     if (enters_kernel(insn))
         return fail(f, -ENOTSUP, "a system call instruction stands at the entry");
-    if (in_group(insn, CS_GRP_CALL))
-        return fail(f, -ENOTSUP, "a call stands at the entry");
     const cs_x86_op *rip = rip_operand(insn);
-    bool known = rip                                      ? classify_rip(insn, rip, out)
-                 : in_group(insn, CS_GRP_BRANCH_RELATIVE) ? classify_jump(insn, out)
-                                                          : true;
+    bool known = true;
+    if (in_group(insn, CS_GRP_CALL) || in_group(insn, CS_GRP_BRANCH_RELATIVE))
+        known = !rip && classify_branch(insn, out);
+    else if (rip)
+        known = classify_rip(insn, rip, out);
     if (!known)
         return fail(f, -ENOTSUP, "%s at the entry cannot be moved", insn->mnemonic);
     return 0;
@@ -272,6 +275,18 @@ static void put_jcc(struct code *c, uint8_t condition, taddr target)
     put_rel32(c, target, 0);
 }
 
+/* Pushes the return address that the call had in place, and jumps: no address of the island is ever
+ * on a stack, so the island can be taken away while the callee runs. */
+static void put_call(struct code *c, taddr target, taddr back)
+{
+    uint32_t low = (uint32_t)back, high = (uint32_t)(back >> 32);
+    put(c, "\x68", 1); /* push low, sign-extended */
+    put(c, &low, 4);
+    put(c, "\xc7\x44\x24\x04", 4); /* movl high, 4(%rsp) */
+    put(c, &high, 4);
+    put_jmp(c, target);
+}
+
 static void put_rip(struct code *c, const struct jump_insn *insn, const uint8_t *bytes)
 {
     size_t tail = insn->size - insn->field - 4u;
@@ -282,8 +297,9 @@ static void put_rip(struct code *c, const struct jump_insn *insn, const uint8_t 
 
 /* A jump back to the entry from the displaced bytes goes to the entry: it is a call of the function
  * again. */
-static void put_insn(struct code *c, const struct jump_insn *insn, const uint8_t *bytes)
+static void put_insn(struct code *c, const struct jump_plan *plan, const struct jump_insn *insn)
 {
+    const uint8_t *bytes = plan->bytes + insn->offset;
     switch ((enum form)insn->form) {
     case FORM_PLAIN:
         put(c, bytes, insn->size);
@@ -296,6 +312,9 @@ static void put_insn(struct code *c, const struct jump_insn *insn, const uint8_t
         break;
     case FORM_JCC:
         put_jcc(c, insn->field, insn->target);
+        break;
+    case FORM_CALL:
+        put_call(c, insn->target, plan->entry + plan->displaced);
         break;
     }
 }
@@ -320,7 +339,7 @@ int jump_slot(const struct jump_plan *plan, taddr slot_address, uint8_t *bytes, 
     memcpy(bytes + JUMP_SWITCH, &home, sizeof home);
     c.used = JUMP_HOME;
     for (size_t i = 0; i < plan->count; i++)
-        put_insn(&c, &plan->insns[i], plan->bytes + plan->insns[i].offset);
+        put_insn(&c, plan, &plan->insns[i]);
     put_jmp(&c, plan->entry + plan->displaced);
     if (!c.ok)
         return fail(f, -ERANGE, "the code for %" PRItaddr " does not fit into a slot at %" PRItaddr,
