@@ -1,8 +1,10 @@
 /*
- * alloc.c - does nothing but malloc, realloc, free and fprintf, so that nearly every moment is inside the allocator or stdio.
+ * alloc.c - does nothing but malloc, realloc, free and fprintf, so that nearly every moment is
+ * inside the allocator or stdio.
  *
- * Each block is filled with bytes derived from its number and checked before it is freed; a heap that was entered in
- * the middle of another operation shows as a changed byte, an abort or a lost line. Usage: alloc FILE
+ * Each block is filled with bytes derived from its number and checked before it is freed; a heap
+ * that was entered in the middle of another operation shows as a changed byte, an abort or a lost
+ * line. Usage: alloc FILE
  */
 #include "tests/targets/target.h"
 
@@ -15,7 +17,7 @@ static unsigned long lines;
 
 static unsigned char byte_of(unsigned long number, size_t offset)
 {
-    return (unsigned char) (number * 31 + offset);
+    return (unsigned char)(number * 31 + offset);
 }
 
 static void fill(int i)
@@ -37,7 +39,7 @@ static size_t some_size(void)
 {
     long r = random();
 
-    return r % 100 == 0 ? 100000 + (size_t) r % 300000 : 1 + (size_t) r % 2000; /* some are mmapped */
+    return r % 100 == 0 ? 100000 + (size_t)r % 300000 : 1 + (size_t)r % 2000; /* some are mmapped */
 }
 
 static void replace(int i, unsigned long number)
@@ -79,7 +81,7 @@ int main(int argc, char **argv)
     ready();
     do {
         for (int n = 0; n < 2000; n++)
-            replace((int) (random() % BLOCKS), number++);
+            replace((int)(random() % BLOCKS), number++);
         for (int n = 0; n < 20; n++)
             fprintf(file, "line %lu of alloc\n", lines++);
     } while (!stop_asked());

@@ -1,10 +1,11 @@
 /*
  * blocked.c - blocks in one system call; an EINTR or an early return is the failure.
  *
- * Usage: blocked CALL [SECONDS]. The program forks: the parent, which nobody touches, does what ends the call once $STOP exists;
- * the child blocks. With SECONDS the call is given that timeout instead, and must return then: not earlier, and not
- * later than a stopped process explains. The child also checks that its signal mask and dispositions are as it set them.
- * $READY holds the child's process id; the program's status is the child's.
+ * Usage: blocked CALL [SECONDS]. The program forks: the parent, which nobody touches, does what
+ * ends the call once $STOP exists; the child blocks. With SECONDS the call is given that timeout
+ * instead, and must return then: not earlier, and not later than a stopped process explains. The
+ * child also checks that its signal mask and dispositions are as it set them. $READY holds the
+ * child's process id; the program's status is the child's.
  */
 #include <poll.h>
 #include <signal.h>
@@ -22,13 +23,13 @@
 
 static int pipe_end[2], pair[2], listener, epoll, semaphores, futex_word;
 static pid_t blocked;
-static double timeout;       /* 0: until the parent ends it */
-static volatile long woken;  /* SIGUSR1s handled */
+static double timeout;      /* 0: until the parent ends it */
+static volatile long woken; /* SIGUSR1s handled */
 static struct sockaddr_un name = {.sun_family = AF_UNIX};
 
 static struct timespec interval(double seconds)
 {
-    return (struct timespec){(time_t) seconds, (long) ((seconds - (double) (time_t) seconds) * 1e9)};
+    return (struct timespec){(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
 }
 
 static struct timespec forever_or(double seconds)
@@ -38,10 +39,11 @@ static struct timespec forever_or(double seconds)
 
 static int timeout_ms(void)
 {
-    return timeout > 0 ? (int) (timeout * 1000) : -1;
+    return timeout > 0 ? (int)(timeout * 1000) : -1;
 }
 
-/* --- what ends a call, in the parent ----------------------------------------------------------------------------- */
+/* --- what ends a call, in the parent
+ * ----------------------------------------------------------------------------- */
 
 static void end_by_pipe(void)
 {
@@ -57,7 +59,8 @@ static void end_by_connect(void)
 {
     int s = socket(AF_UNIX, SOCK_STREAM, 0);
 
-    CHECK(!connect(s, (struct sockaddr *) &name, sizeof name), "parent: connect: %s", strerror(errno));
+    CHECK(!connect(s, (struct sockaddr *)&name, sizeof name), "parent: connect: %s",
+          strerror(errno));
 }
 
 static void end_by_semaphore(void)
@@ -77,7 +80,8 @@ static void end_by_queued_signal(void)
     sigqueue(blocked, SIGRTMIN + 3, (union sigval){.sival_int = 4711});
 }
 
-/* --- the calls; each returns 0 when it ended as it should --------------------------------------------------------- */
+/* --- the calls; each returns 0 when it ended as it should
+ * --------------------------------------------------------- */
 
 static int expect(int right)
 {
@@ -132,12 +136,14 @@ static int call_ppoll(void)
 
 static int call_select(void)
 {
-    struct timeval time = {(time_t) timeout, (suseconds_t) ((timeout - (double) (time_t) timeout) * 1e6)};
+    struct timeval time = {(time_t)timeout,
+                           (suseconds_t)((timeout - (double)(time_t)timeout) * 1e6)};
     fd_set set;
 
     FD_ZERO(&set);
     FD_SET(pipe_end[0], &set);
-    return expect(select(pipe_end[0] + 1, &set, NULL, NULL, timeout > 0 ? &time : NULL) == (timeout > 0 ? 0 : 1));
+    return expect(select(pipe_end[0] + 1, &set, NULL, NULL, timeout > 0 ? &time : NULL) ==
+                  (timeout > 0 ? 0 : 1));
 }
 
 static int call_pselect(void)
@@ -149,7 +155,8 @@ static int call_pselect(void)
     sigfillset(&mask);
     FD_ZERO(&set);
     FD_SET(pipe_end[0], &set);
-    return expect(pselect(pipe_end[0] + 1, &set, NULL, NULL, &time, &mask) == (timeout > 0 ? 0 : 1));
+    return expect(pselect(pipe_end[0] + 1, &set, NULL, NULL, &time, &mask) ==
+                  (timeout > 0 ? 0 : 1));
 }
 
 static int call_epoll_wait(void)
@@ -163,7 +170,8 @@ static int call_epoll_wait(void)
 static int call_futex(void)
 {
     struct timespec time = forever_or(timeout);
-    long got = syscall(SYS_futex, &futex_word, 128 /* FUTEX_WAIT | FUTEX_PRIVATE_FLAG */, 0, &time, NULL, 0);
+    long got = syscall(SYS_futex, &futex_word, 128 /* FUTEX_WAIT | FUTEX_PRIVATE_FLAG */, 0, &time,
+                       NULL, 0);
 
     return expect(timeout > 0 ? got < 0 && errno == ETIMEDOUT : got < 0 && woken);
 }
@@ -178,7 +186,8 @@ static int call_wait4(void)
             rest(5);
         _exit(7);
     }
-    return expect(waitpid(-1, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    return expect(waitpid(-1, &status, 0) == child && WIFEXITED(status) &&
+                  WEXITSTATUS(status) == 7);
 }
 
 static int call_semtimedop(void)
@@ -254,11 +263,13 @@ static const struct {
     {"sigsuspend", call_sigsuspend, end_by_signal},
 };
 
-/* --- set-up ------------------------------------------------------------------------------------------------------- */
+/* --- set-up
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 static void on_wake(int signal)
 {
-    (void) signal;
+    (void)signal;
     woken++;
 }
 
@@ -266,14 +277,16 @@ static void make_objects(void)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = 4711};
 
-    if (pipe(pipe_end) || socketpair(AF_UNIX, SOCK_STREAM, 0, pair) || (epoll = epoll_create1(0)) < 0 ||
-        epoll_ctl(epoll, EPOLL_CTL_ADD, pipe_end[0], &event))
+    if (pipe(pipe_end) || socketpair(AF_UNIX, SOCK_STREAM, 0, pair) ||
+        (epoll = epoll_create1(0)) < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, pipe_end[0], &event))
         cannot("descriptors");
     if ((semaphores = semget(IPC_PRIVATE, 1, 0600)) < 0)
         cannot("semget");
-    snprintf(name.sun_path + 1, sizeof name.sun_path - 1, "hijack-test-%d", (int) getpid()); /* abstract */
+    snprintf(name.sun_path + 1, sizeof name.sun_path - 1, "hijack-test-%d",
+             (int)getpid()); /* abstract */
     listener = socket(AF_UNIX, SOCK_STREAM, 0);
-    if (listener < 0 || bind(listener, (struct sockaddr *) &name, sizeof name) || listen(listener, 1))
+    if (listener < 0 || bind(listener, (struct sockaddr *)&name, sizeof name) ||
+        listen(listener, 1))
         cannot("listen");
 }
 
@@ -301,19 +314,21 @@ static void check_signals(const sigset_t *set)
 
     sigprocmask(SIG_SETMASK, NULL, &now);
     for (int n = 1; n < 65; n++)
-        CHECK(sigismember(&now, n) == sigismember(set, n), "signal %d in the mask: %d", n, sigismember(&now, n));
+        CHECK(sigismember(&now, n) == sigismember(set, n), "signal %d in the mask: %d", n,
+              sigismember(&now, n));
     for (int n = 1; n < 62; n++)
         if (!sigaction(n, NULL, &action))
-            CHECK(action.sa_handler == (n == SIGUSR1                        ? on_wake
+            CHECK(action.sa_handler == (n == SIGUSR1                    ? on_wake
                                         : n == SIGWINCH || n == SIGPIPE ? SIG_IGN
-                                                                            : SIG_DFL),
+                                                                        : SIG_DFL),
                   "signal %d: other disposition", n);
 }
 
 static void check_time(double took)
 {
     if (timeout > 0)
-        CHECK(took > timeout - 0.002 && took < timeout + LATE, "returned after %.3f s instead of %.3f", took, timeout);
+        CHECK(took > timeout - 0.002 && took < timeout + LATE,
+              "returned after %.3f s instead of %.3f", took, timeout);
     else
         CHECK(stop_asked(), "returned after %.3f s, before anything happened", took);
 }
@@ -351,7 +366,7 @@ static int has_ended(void)
 {
     siginfo_t info = {.si_pid = 0};
 
-    return waitid(P_PID, (id_t) blocked, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid;
+    return waitid(P_PID, (id_t)blocked, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid;
 }
 
 static int end_and_wait(void (*end)(void))

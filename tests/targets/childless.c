@@ -1,5 +1,6 @@
 /*
- * childless.c - has no children, and asks all the time: wait4 says ECHILD, and no SIGCHLD ever comes.
+ * childless.c - has no children, and asks all the time: wait4 says ECHILD, and no SIGCHLD ever
+ * comes.
  *
  * A shadow that shows as a child of the program it was forked off would be found here.
  */
@@ -12,7 +13,7 @@ static volatile long announced;
 
 static void on_child(int signal)
 {
-    (void) signal;
+    (void)signal;
     announced++;
 }
 
@@ -21,7 +22,8 @@ static void expect_none(int options, const char *what)
     int status;
     pid_t pid = waitpid(-1, &status, options);
 
-    CHECK(pid == -1 && errno == ECHILD, "waitpid(%s): %d, status %#x, %s", what, (int) pid, status, strerror(errno));
+    CHECK(pid == -1 && errno == ECHILD, "waitpid(%s): %d, status %#x, %s", what, (int)pid, status,
+          strerror(errno));
 }
 
 int main(void)

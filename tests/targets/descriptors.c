@@ -1,11 +1,11 @@
 /*
  * descriptors.c - one of every kind of descriptor, set up once and used at the end.
  *
- * Regular file with an offset shared by dup and another open of it, unlinked file, pipes and a socket to another process,
- * eventfd, timerfd, epoll set, /dev/null, directory, record lock and flock. The other process is the parent: it
- * answers on the pipe and the socket, tries the locks when asked to, and appends "end of file on ..." to the file
- * DIRECTORY/peer when an end closes. The child is the program under test, its process id is in $READY.
- * Usage: descriptors DIRECTORY
+ * Regular file with an offset shared by dup and another open of it, unlinked file, pipes and a
+ * socket to another process, eventfd, timerfd, epoll set, /dev/null, directory, record lock and
+ * flock. The other process is the parent: it answers on the pipe and the socket, tries the locks
+ * when asked to, and appends "end of file on ..." to the file DIRECTORY/peer when an end closes.
+ * The child is the program under test, its process id is in $READY. Usage: descriptors DIRECTORY
  */
 #include <dirent.h>
 #include <poll.h>
@@ -42,7 +42,9 @@ static int open_file(const char *file, int flags)
     return fd;
 }
 
-/* --- the peer ----------------------------------------------------------------------------------------------------- */
+/* --- the peer
+ * -----------------------------------------------------------------------------------------------------
+ */
 
 static void report(const char *text)
 {
@@ -102,7 +104,8 @@ static int serve(void)
     return 0;
 }
 
-/* --- the program under test ---------------------------------------------------------------------------------------- */
+/* --- the program under test
+ * ---------------------------------------------------------------------------------------- */
 
 static struct {
     int file, dup, other, unlinked, event, timer, epoll, null, dir, flock, record, cloexec;
@@ -142,8 +145,8 @@ static void make_events(void)
     fd.event = eventfd(42, EFD_NONBLOCK);
     fd.timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
     fd.epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (fd.event < 0 || fd.timer < 0 || timerfd_settime(fd.timer, 0, &later, NULL) || fd.epoll < 0 ||
-        epoll_ctl(fd.epoll, EPOLL_CTL_ADD, fd.event, &event))
+    if (fd.event < 0 || fd.timer < 0 || timerfd_settime(fd.timer, 0, &later, NULL) ||
+        fd.epoll < 0 || epoll_ctl(fd.epoll, EPOLL_CTL_ADD, fd.event, &event))
         cannot("events");
 }
 
@@ -152,8 +155,8 @@ static void check_byte(int from, char expected, const char *what)
     char byte = 0;
     ssize_t got = read(from, &byte, 1);
 
-    CHECK(got == 1 && byte == expected, "%s: read %zd, '%c' instead of '%c'%s%s", what, got, byte ? byte : '-',
-          expected, got < 0 ? ": " : "", got < 0 ? strerror(errno) : "");
+    CHECK(got == 1 && byte == expected, "%s: read %zd, '%c' instead of '%c'%s%s", what, got,
+          byte ? byte : '-', expected, got < 0 ? ": " : "", got < 0 ? strerror(errno) : "");
 }
 
 static void check_files(void)
@@ -165,12 +168,16 @@ static void check_files(void)
     check_byte(fd.dup, '6', "the dup of file, which shares its offset");
     check_byte(fd.file, '7', "file again");
     check_byte(fd.other, 'c', "the other open of file");
-    CHECK(pread(fd.unlinked, text, 11, 0) == 11 && !strcmp(text, "still there"), "unlinked file: \"%s\"", text);
-    CHECK(!fstat(fd.unlinked, &status) && status.st_nlink == 0, "unlinked file: %ld links", (long) status.st_nlink);
+    CHECK(pread(fd.unlinked, text, 11, 0) == 11 && !strcmp(text, "still there"),
+          "unlinked file: \"%s\"", text);
+    CHECK(!fstat(fd.unlinked, &status) && status.st_nlink == 0, "unlinked file: %ld links",
+          (long)status.st_nlink);
     CHECK(write(fd.null, "x", 1) == 1, "/dev/null: %s", strerror(errno));
     CHECK(faccessat(fd.dir, "flock", F_OK, 0) == 0, "directory: %s", strerror(errno));
-    CHECK(fcntl(fd.cloexec, F_GETFD) == FD_CLOEXEC, "close-on-exec: %d", fcntl(fd.cloexec, F_GETFD));
-    CHECK((fcntl(fd.file, F_GETFL) & O_ACCMODE) == O_RDWR, "file: flags %#x", (unsigned) fcntl(fd.file, F_GETFL));
+    CHECK(fcntl(fd.cloexec, F_GETFD) == FD_CLOEXEC, "close-on-exec: %d",
+          fcntl(fd.cloexec, F_GETFD));
+    CHECK((fcntl(fd.file, F_GETFL) & O_ACCMODE) == O_RDWR, "file: flags %#x",
+          (unsigned)fcntl(fd.file, F_GETFL));
 }
 
 static void ask(int to, int from, char question, char expected, const char *what)
@@ -192,12 +199,15 @@ static void check_events(void)
     struct itimerspec left;
     uint64_t count = 0;
 
-    CHECK(epoll_wait(fd.epoll, &event, 1, 0) == 1 && event.data.u64 == 4711, "epoll set: %s", strerror(errno));
-    CHECK(read(fd.event, &count, sizeof count) == sizeof count && count == 42, "eventfd: %lu", (unsigned long) count);
+    CHECK(epoll_wait(fd.epoll, &event, 1, 0) == 1 && event.data.u64 == 4711, "epoll set: %s",
+          strerror(errno));
+    CHECK(read(fd.event, &count, sizeof count) == sizeof count && count == 42, "eventfd: %lu",
+          (unsigned long)count);
     CHECK(epoll_wait(fd.epoll, &event, 1, 0) == 0, "epoll set: an event too many");
-    CHECK(!timerfd_gettime(fd.timer, &left) && left.it_interval.tv_sec == 7 && left.it_value.tv_sec > 4900 &&
-              left.it_value.tv_sec <= 5000,
-          "timerfd: %ld s left, every %ld s", (long) left.it_value.tv_sec, (long) left.it_interval.tv_sec);
+    CHECK(!timerfd_gettime(fd.timer, &left) && left.it_interval.tv_sec == 7 &&
+              left.it_value.tv_sec > 4900 && left.it_value.tv_sec <= 5000,
+          "timerfd: %ld s left, every %ld s", (long)left.it_value.tv_sec,
+          (long)left.it_interval.tv_sec);
 }
 
 static int test(void)
@@ -225,7 +235,8 @@ int main(int argc, char **argv)
     pid_t child;
 
     directory = argc > 1 ? argv[1] : "/tmp";
-    if (pipe(to_peer) || pipe(from_peer) || socketpair(AF_UNIX, SOCK_STREAM, 0, pair) || (child = fork()) < 0)
+    if (pipe(to_peer) || pipe(from_peer) || socketpair(AF_UNIX, SOCK_STREAM, 0, pair) ||
+        (child = fork()) < 0)
         cannot("peer");
     if (!child)
         return test();

@@ -1,8 +1,8 @@
 /*
  * handlers.c - has its own SIGTRAP and SIGSEGV handlers and uses them all the time.
  *
- * Breakpoint instructions, raised SIGTRAPs and real faults: each must reach the handler once, with the right code,
- * whoever traces the process meanwhile.
+ * Breakpoint instructions, raised SIGTRAPs and real faults: each must reach the handler once, with
+ * the right code, whoever traces the process meanwhile.
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -16,8 +16,8 @@ static char *forbidden;
 
 static void on_trap(int signal, siginfo_t *info, void *context)
 {
-    (void) signal;
-    (void) context;
+    (void)signal;
+    (void)context;
     if (info->si_code == SI_KERNEL || info->si_code == TRAP_BRKPT)
         traps++;
     else if (info->si_pid == getpid())
@@ -28,8 +28,8 @@ static void on_trap(int signal, siginfo_t *info, void *context)
 
 static void on_fault(int signal, siginfo_t *info, void *context)
 {
-    (void) signal;
-    (void) context;
+    (void)signal;
+    (void)context;
     if (info->si_addr != forbidden)
         strange++;
     faults++;
@@ -47,7 +47,7 @@ static void handle(int signal, void (*handler)(int, siginfo_t *, void *))
 static void fault(void)
 {
     if (!sigsetjmp(after_fault, 1))
-        *(volatile char *) forbidden = 1;
+        *(volatile char *)forbidden = 1;
 }
 
 int main(void)

@@ -1,6 +1,7 @@
 /*
- * home.c - at home nothing shows: once $STOP exists (the program has been hijacked by then) it does what a program does with
- * descriptors, processes and threads, and each must have the effect at once that it has without a hijack.
+ * home.c - at home nothing shows: once $STOP exists (the program has been hijacked by then) it does
+ * what a program does with descriptors, processes and threads, and each must have the effect at
+ * once that it has without a hijack.
  *
  * Usage: home DIRECTORY
  */
@@ -49,14 +50,16 @@ static pid_t reader_of(int fd, int ours)
     _exit(read(fd, &byte, 1) == 0 ? 0 : 1);
 }
 
-/* --- descriptors ---------------------------------------------------------------------------------------------------- */
+/* --- descriptors
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 static void lowest_number(void)
 {
     int fd = open("/dev/null", O_RDONLY), second = dup(fd);
 
-    CHECK(fd == lowest && second == lowest + 1, "lowest free descriptors: %d, %d instead of %d, %d", fd, second, lowest,
-          lowest + 1);
+    CHECK(fd == lowest && second == lowest + 1, "lowest free descriptors: %d, %d instead of %d, %d",
+          fd, second, lowest, lowest + 1);
     close(fd);
     close(second);
 }
@@ -158,14 +161,18 @@ static void close_range_all(void)
 #endif
 }
 
-/* --- processes -------------------------------------------------------------------------------------------------------- */
+/* --- processes
+ * --------------------------------------------------------------------------------------------------------
+ */
 
 static void fork_and_ids(void)
 {
     pid_t parent = getpid(), child = fork();
 
     if (!child)
-        _exit(getppid() == parent && getpid() != parent && getpid() == (pid_t) syscall(SYS_getpid) ? 0 : 1);
+        _exit(getppid() == parent && getpid() != parent && getpid() == (pid_t)syscall(SYS_getpid)
+                  ? 0
+                  : 1);
     CHECK(status_of(child) == 0, "fork: wrong ids");
 }
 
@@ -178,7 +185,7 @@ static void exec_in_child(void)
         cannot("pipe2");
     child = fork();
     if (!child) {
-        execl("/bin/sh", "sh", "-c", "exit 23", (char *) NULL);
+        execl("/bin/sh", "sh", "-c", "exit 23", (char *)NULL);
         _exit(1);
     }
     close(end[1]);
@@ -189,7 +196,8 @@ static void exec_in_child(void)
 
 static void spawn(void)
 {
-    char *arguments[] = {"sh", "-c", "exit 24", NULL};
+    char name[] = "sh", option[] = "-c", command[] = "exit 24";
+    char *arguments[] = {name, option, command, NULL};
     pid_t child;
     int error = posix_spawn(&child, "/bin/sh", NULL, NULL, arguments, environ);
 
@@ -202,8 +210,9 @@ static void shell(void)
     int status = system("exit 25");
     FILE *output = popen("echo hello", "r");
 
-    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 25, "system: %#x", (unsigned) status);
-    CHECK(output && fgets(line, sizeof line, output) && !strcmp(line, "hello\n"), "popen: \"%s\"", line);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 25, "system: %#x", (unsigned)status);
+    CHECK(output && fgets(line, sizeof line, output) && !strcmp(line, "hello\n"), "popen: \"%s\"",
+          line);
     CHECK(!output || pclose(output) == 0, "pclose");
 }
 
@@ -223,7 +232,8 @@ static void daemonise(void)
     }
     close(end[1]);
     CHECK(status_of(child) == 0, "daemon: the first parent's status");
-    CHECK(read(end[0], &told, sizeof told) == sizeof told && told != child, "daemon: it did not speak");
+    CHECK(read(end[0], &told, sizeof told) == sizeof told && told != child,
+          "daemon: it did not speak");
     close(end[0]);
 }
 
@@ -231,10 +241,12 @@ static void no_other_children(void)
 {
     pid_t pid = waitpid(-1, NULL, WNOHANG | __WALL);
 
-    CHECK(pid == -1 && errno == ECHILD, "waitpid: a child %d that nobody here made", (int) pid);
+    CHECK(pid == -1 && errno == ECHILD, "waitpid: a child %d that nobody here made", (int)pid);
 }
 
-/* --- threads ------------------------------------------------------------------------------------------------------------ */
+/* --- threads
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 static void *return_argument(void *argument)
 {
@@ -245,7 +257,7 @@ static void *read_for_ever(void *descriptor)
 {
     char byte;
 
-    return read(*(int *) descriptor, &byte, 1) ? NULL : NULL;
+    return read(*(int *)descriptor, &byte, 1) ? NULL : NULL;
 }
 
 static void threads(void)
@@ -254,8 +266,8 @@ static void threads(void)
     void *result = NULL;
 
     for (long n = 1; n <= 50; n++) {
-        CHECK(!pthread_create(&thread, NULL, return_argument, (void *) n), "pthread_create");
-        CHECK(!pthread_join(thread, &result) && result == (void *) n, "pthread_join: %p", result);
+        CHECK(!pthread_create(&thread, NULL, return_argument, (void *)n), "pthread_create");
+        CHECK(!pthread_join(thread, &result) && result == (void *)n, "pthread_join: %p", result);
     }
 }
 
@@ -272,7 +284,8 @@ static void cancellation(void)
         CHECK(!pthread_create(&thread, NULL, read_for_ever, end), "pthread_create");
         rest(n % 2);
         CHECK(!pthread_cancel(thread), "pthread_cancel");
-        CHECK(!pthread_join(thread, &result) && result == PTHREAD_CANCELED, "cancelled thread returned %p", result);
+        CHECK(!pthread_join(thread, &result) && result == PTHREAD_CANCELED,
+              "cancelled thread returned %p", result);
     }
     close(end[0]);
     close(end[1]);

@@ -10,7 +10,7 @@ static uint64_t pattern(uint64_t i)
 
 int main(int argc, char **argv)
 {
-    size_t words = (argc > 1 ? (size_t) atol(argv[1]) : 64) << 17, wrong = 0;
+    size_t words = (argc > 1 ? (size_t)atol(argv[1]) : 64) << 17, wrong = 0;
     uint64_t *memory = malloc(words * sizeof *memory);
 
     if (!memory)

@@ -1,8 +1,9 @@
 /*
- * mask.c - peculiar process state, set once and verified at the end: what a checkpoint has to restore, row by row.
+ * mask.c - peculiar process state, set once and verified at the end: what a checkpoint has to
+ * restore, row by row.
  *
- * Signal mask and dispositions, pending signals with their values, alternate stack, interval timer, umask, working
- * directory, limits, name, nice value, timer slack. Usage: mask DIRECTORY
+ * Signal mask and dispositions, pending signals with their values, alternate stack, interval timer,
+ * umask, working directory, limits, name, nice value, timer slack. Usage: mask DIRECTORY
  */
 #include <signal.h>
 #include <sys/prctl.h>
@@ -21,15 +22,28 @@ static char directory[4096];
 
 static void on_signal(int signal, siginfo_t *info, void *context)
 {
-    (void) signal;
-    (void) info;
-    (void) context;
+    (void)signal;
+    (void)info;
+    (void)context;
     differs("signal %d came", signal);
 }
 
 static int blocked(int n)
 {
     return n % 3 == 1 || n == SIGRTMIN + 5;
+}
+
+static int settable(int n)
+{
+    return n != SIGKILL && n != SIGSTOP && (n < 32 || n >= SIGRTMIN);
+}
+
+/* The one signal in the sa_mask of signal n's handler. */
+static int masked_by(int n)
+{
+    int other = 1 + n % LAST_SIGNAL;
+
+    return settable(other) ? other : SIGUSR1;
 }
 
 /* Handler, ignored, default in turn; flags and sa_mask depend on the number. */
@@ -41,16 +55,11 @@ static struct sigaction action_of(int n)
     if (n % 4 < 2) {
         action.sa_sigaction = on_signal;
         action.sa_flags = SA_SIGINFO | (n % 2 ? SA_RESTART : SA_ONSTACK) | (n % 5 ? 0 : SA_NODEFER);
-        sigaddset(&action.sa_mask, 1 + n % LAST_SIGNAL);
+        sigaddset(&action.sa_mask, masked_by(n));
     } else if (n % 4 == 2) {
         action.sa_handler = SIG_IGN;
     }
     return action;
-}
-
-static int settable(int n)
-{
-    return n != SIGKILL && n != SIGSTOP && (n < 32 || n >= SIGRTMIN);
 }
 
 static void set_signals(void)
@@ -84,8 +93,8 @@ static void check_dispositions(void)
         CHECK(now.sa_handler == expected.sa_handler, "signal %d: other handler", n);
         if (expected.sa_flags & SA_SIGINFO) {
             CHECK((now.sa_flags & 0x5fffffff & ~0x04000000) == (expected.sa_flags & 0x5fffffff),
-                  "signal %d: flags %#x", n, (unsigned) now.sa_flags);
-            CHECK(sigismember(&now.sa_mask, 1 + n % LAST_SIGNAL) == 1, "signal %d: mask", n);
+                  "signal %d: flags %#x", n, (unsigned)now.sa_flags);
+            CHECK(sigismember(&now.sa_mask, masked_by(n)) == 1, "signal %d: mask", n);
         }
     }
 }
@@ -97,8 +106,8 @@ static void check_mask(void)
     sigprocmask(SIG_SETMASK, NULL, &mask);
     for (int n = 1; n <= 64; n++)
         if (settable(n))
-            CHECK(sigismember(&mask, n) == (n <= LAST_SIGNAL && blocked(n)), "signal %d in the mask: %d", n,
-                  sigismember(&mask, n));
+            CHECK(sigismember(&mask, n) == (n <= LAST_SIGNAL && blocked(n)),
+                  "signal %d in the mask: %d", n, sigismember(&mask, n));
 }
 
 /* Queued signals come in order, with their values and their sender. */
@@ -115,8 +124,9 @@ static void check_pending(pid_t sender)
 
         CHECK(got == SIGRTMIN + 5 && info.si_code == SI_QUEUE && info.si_value.sival_int == value &&
                   info.si_pid == sender,
-              "queued signal %d: %d, code %d, value %d, sender %d", value, got, got > 0 ? info.si_code : 0,
-              got > 0 ? info.si_value.sival_int : 0, got > 0 ? (int) info.si_pid : 0);
+              "queued signal %d: %d, code %d, value %d, sender %d", value, got,
+              got > 0 ? info.si_code : 0, got > 0 ? info.si_value.sival_int : 0,
+              got > 0 ? (int)info.si_pid : 0);
     }
     CHECK(sigtimedwait(&mask, &info, &now) < 0, "one queued signal too many");
     sigemptyset(&mask);
@@ -130,9 +140,10 @@ static void set_others(const char *where)
     struct rlimit files = {123, 456}, core = {0, 0};
     stack_t stack = {.ss_sp = alternate, .ss_size = sizeof alternate};
 
-    if (chdir(where) || !getcwd(directory, sizeof directory) || setitimer(ITIMER_VIRTUAL, &timer, NULL) ||
-        setitimer(ITIMER_REAL, &timer, NULL) || setrlimit(RLIMIT_NOFILE, &files) ||
-        setrlimit(RLIMIT_CORE, &core) || sigaltstack(&stack, NULL) || prctl(PR_SET_NAME, NAME) ||
+    if (chdir(where) || !getcwd(directory, sizeof directory) ||
+        setitimer(ITIMER_VIRTUAL, &timer, NULL) || setitimer(ITIMER_REAL, &timer, NULL) ||
+        setrlimit(RLIMIT_NOFILE, &files) || setrlimit(RLIMIT_CORE, &core) ||
+        sigaltstack(&stack, NULL) || prctl(PR_SET_NAME, NAME) ||
         setpriority(PRIO_PROCESS, 0, NICE) || prctl(PR_SET_TIMERSLACK, 123456))
         cannot("state");
     umask(0137);
@@ -144,10 +155,10 @@ static void check_timer(int which, const char *what, double passed)
     double left;
 
     getitimer(which, &t);
-    left = (double) t.it_value.tv_sec + (double) t.it_value.tv_usec / 1e6;
+    left = (double)t.it_value.tv_sec + (double)t.it_value.tv_usec / 1e6;
     CHECK(left <= 5000.1 && left >= 5000 - passed - 60, "%s: %.3f s left", what, left);
-    CHECK(t.it_interval.tv_sec == 7 && t.it_interval.tv_usec == 250000, "%s: interval %ld.%06ld", what,
-          (long) t.it_interval.tv_sec, (long) t.it_interval.tv_usec);
+    CHECK(t.it_interval.tv_sec == 7 && t.it_interval.tv_usec == 250000, "%s: interval %ld.%06ld",
+          what, (long)t.it_interval.tv_sec, (long)t.it_interval.tv_usec);
 }
 
 static void check_limit(int which, const char *what, rlim_t soft, rlim_t hard)
@@ -155,8 +166,8 @@ static void check_limit(int which, const char *what, rlim_t soft, rlim_t hard)
     struct rlimit r;
 
     getrlimit(which, &r);
-    CHECK(r.rlim_cur == soft && r.rlim_max == hard, "%s: %lu, %lu", what, (unsigned long) r.rlim_cur,
-          (unsigned long) r.rlim_max);
+    CHECK(r.rlim_cur == soft && r.rlim_max == hard, "%s: %lu, %lu", what, (unsigned long)r.rlim_cur,
+          (unsigned long)r.rlim_max);
 }
 
 static void check_others(double passed)
@@ -165,7 +176,7 @@ static void check_others(double passed)
     stack_t stack;
     mode_t mask = umask(0);
 
-    CHECK(mask == 0137, "umask %o", (unsigned) mask);
+    CHECK(mask == 0137, "umask %o", (unsigned)mask);
     CHECK(getcwd(here, sizeof here) && !strcmp(here, directory), "working directory %s", here);
     sigaltstack(NULL, &stack);
     CHECK(stack.ss_sp == alternate && stack.ss_size == sizeof alternate && !stack.ss_flags,

@@ -1,12 +1,15 @@
 /*
- * redzone.c - a leaf loop that keeps the whole red zone, the 128 bytes below the stack pointer, live (x86-64 psABI 3.2.2).
+ * redzone.c - a leaf loop that keeps the whole red zone, the 128 bytes below the stack pointer,
+ * live (x86-64 psABI 3.2.2).
  *
- * Whoever pushes something onto this stack without stepping over the red zone changes a word that is compared at the
- * end of each pass. Written in assembly, because a compiler is free not to use it.
+ * Whoever pushes something onto this stack without stepping over the red zone changes a word that
+ * is compared at the end of each pass. Written in assembly, because a compiler is free not to use
+ * it.
  */
 #include "tests/targets/target.h"
 
-/* Keeps seed + 8 * i at -8 * (i + 1)(%rsp) for `passes` passes; returns the number of words found changed. */
+/* Keeps seed + 8 * i at -8 * (i + 1)(%rsp) for `passes` passes; returns the number of words found
+ * changed. */
 long redzone_spin(unsigned long seed, unsigned long passes);
 __asm__(".text\n.globl redzone_spin\n.type redzone_spin, @function\n"
         "redzone_spin:\n"
@@ -37,7 +40,7 @@ int main(void)
 {
     ready();
     do {
-        long changed = redzone_spin((unsigned long) random(), 1000000);
+        long changed = redzone_spin((unsigned long)random(), 1000000);
 
         CHECK(!changed, "%ld words of the red zone changed", changed);
     } while (!stop_asked());

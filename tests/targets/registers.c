@@ -1,27 +1,31 @@
 /*
- * registers.c - keeps every register of x86-64 live and checks them: general, flags, x87, SSE, AVX, AVX-512 with its masks,
- * and with the argument `amx` the tiles too.
+ * registers.c - keeps every register of x86-64 live and checks them: general, flags, x87, SSE, AVX,
+ * AVX-512 with its masks, and with the argument `amx` the tiles too.
  *
- * A random XSAVE area is loaded with xrstor, the general registers and the flags are loaded, then a loop of
- * instructions that touch none of them but rcx spins for about 20 ms without a system call; then all are stored and compared.
- * What the CPU has is taken from cpuid leaf 13, so a new register set is covered when it appears.
+ * A random XSAVE area is loaded with xrstor, the general registers and the flags are loaded, then a
+ * loop of instructions that touch none of them but rcx spins for about 20 ms without a system call;
+ * then all are stored and compared. What the CPU has is taken from cpuid leaf 13, so a new register
+ * set is covered when it appears.
  */
 #include <cpuid.h>
 #include <sys/syscall.h>
 
 #include "tests/targets/target.h"
 
-#define GENERAL    15 /* all but rsp; rcx is the loop's counter */
-#define COUNTER    2  /* its place among them */
+#define GENERAL    15      /* all but rsp; rcx is the loop's counter */
+#define COUNTER    2       /* its place among them */
 #define LIVE_FLAGS 0xcd5UL /* CF PF AF ZF SF DF OF */
 
 enum { X87 = 0, SSE = 1, PKRU = 9, TILE_CONFIG = 17, TILE_DATA = 18, COMPONENTS = 19 };
 
-unsigned long general_in[GENERAL], general_out[GENERAL], flags_in, flags_out, components, stack_kept;
-unsigned char area_in[16384] __attribute__((aligned(64))), area_out[16384] __attribute__((aligned(64)));
+unsigned long general_in[GENERAL], general_out[GENERAL], flags_in, flags_out, components,
+    stack_kept;
+unsigned char area_in[16384] __attribute__((aligned(64))),
+    area_out[16384] __attribute__((aligned(64)));
 
-static const char *const general_name[GENERAL] = {"rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "r8",
-                                                  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+static const char *const general_name[GENERAL] = {"rax", "rbx", "rcx", "rdx", "rsi",
+                                                  "rdi", "rbp", "r8",  "r9",  "r10",
+                                                  "r11", "r12", "r13", "r14", "r15"};
 
 /* Everything live at once from label 1 to label 2. */
 void registers_spin(void);
@@ -108,7 +112,7 @@ static void set_x87(unsigned char *area)
 static void randomise(void *to, size_t size)
 {
     for (size_t at = 0; at < size; at++)
-        ((unsigned char *) to)[at] = (unsigned char) (random() >> 8);
+        ((unsigned char *)to)[at] = (unsigned char)(random() >> 8);
 }
 
 static void set_registers(void)
@@ -126,20 +130,21 @@ static void set_registers(void)
     memcpy(area_in + 512, &components, sizeof components); /* XSTATE_BV */
     randomise(general_in, sizeof general_in);
     general_in[COUNTER] = counter;
-    flags_in = 2 | 0x200 | ((unsigned long) random() & LIVE_FLAGS);
+    flags_in = 2 | 0x200 | ((unsigned long)random() & LIVE_FLAGS);
 }
 
 static void check_registers(void)
 {
     for (int r = 0; r < GENERAL; r++)
-        CHECK(general_out[r] == (r == COUNTER ? 0 : general_in[r]), "%s: %#lx is now %#lx", general_name[r],
-              general_in[r], general_out[r]);
+        CHECK(general_out[r] == (r == COUNTER ? 0 : general_in[r]), "%s: %#lx is now %#lx",
+              general_name[r], general_in[r], general_out[r]);
     CHECK(!((flags_in ^ flags_out) & LIVE_FLAGS), "flags: %#lx are now %#lx", flags_in, flags_out);
     CHECK(!memcmp(area_in, area_out, 5), "x87 control or tag word changed");
     CHECK(!memcmp(area_in + 24, area_out + 24, 4), "MXCSR changed");
     for (int n = 0; n < COMPONENTS; n++)
         if (components >> n & 1)
-            CHECK(!memcmp(area_in + component(n).offset, area_out + component(n).offset, component(n).size),
+            CHECK(!memcmp(area_in + component(n).offset, area_out + component(n).offset,
+                          component(n).size),
                   "XSAVE component %d changed", n);
 }
 

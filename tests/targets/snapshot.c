@@ -1,9 +1,11 @@
 /*
- * snapshot.c - prints everything of a process that a hijack and its release must leave as it was, one fact a line.
+ * snapshot.c - prints everything of a process that a hijack and its release must leave as it was,
+ * one fact a line.
  *
- * Not a target but a tool of the tests: `snapshot PID >before`, `snapshot PID >after`, diff. Mappings (of the heap and the
- * stack only where they begin or end, since they grow), a checksum of the bytes in memory of each executable mapping,
- * signal mask and dispositions, tracer, run state, threads, descriptors with flags, limits, working directory, umask.
+ * Not a target but a tool of the tests: `snapshot PID >before`, `snapshot PID >after`, diff.
+ * Mappings (of the heap and the stack only where they begin or end, since they grow), a checksum of
+ * the bytes in memory of each executable mapping, signal mask and dispositions, tracer, run state,
+ * threads, descriptors with flags, limits, working directory, umask.
  */
 #include <dirent.h>
 #include <inttypes.h>
@@ -37,13 +39,13 @@ static uint64_t checksum(int memory, uint64_t from, uint64_t to)
 
     while (from < to) {
         size_t want = to - from < sizeof page ? to - from : sizeof page;
-        ssize_t got = pread(memory, page, want, (off_t) from);
+        ssize_t got = pread(memory, page, want, (off_t)from);
 
         if (got <= 0)
-            return 0;
+            cannot("text");
         for (ssize_t at = 0; at < got; at++)
             sum = (sum ^ page[at]) * 0x100000001b3u;
-        from += (uint64_t) got;
+        from += (uint64_t)got;
     }
     return sum;
 }
@@ -78,8 +80,8 @@ static void print_maps(void)
 
 static void print_status(void)
 {
-    static const char *const fields[] = {"Umask:",  "TracerPid:", "Threads:", "SigBlk:",  "SigIgn:",
-                                         "SigCgt:", "NoNewPrivs:", "Seccomp:", "Uid:",     "Gid:"};
+    static const char *const fields[] = {"Umask:",  "TracerPid:",  "Threads:", "SigBlk:", "SigIgn:",
+                                         "SigCgt:", "NoNewPrivs:", "Seccomp:", "Uid:",    "Gid:"};
     FILE *status = open_proc("status");
     char line[1024];
 
@@ -87,7 +89,8 @@ static void print_status(void)
         for (size_t n = 0; n < sizeof fields / sizeof *fields; n++)
             if (!strncmp(line, fields[n], strlen(fields[n])))
                 fputs(line, stdout);
-        if (!strncmp(line, "State:", 6)) /* sleeping, running and waiting for the disk come and go */
+        if (!strncmp(line,
+                     "State:", 6)) /* sleeping, running and waiting for the disk come and go */
             printf("State: %s\n", strchr("RSD", line[7]) ? "runs" : line + 7);
     }
     fclose(status);
@@ -109,7 +112,7 @@ static void print_link(const char *file)
     ssize_t length = readlink(proc(file), to, sizeof to);
 
     if (length > 0)
-        printf("%s -> %.*s\n", file, (int) length, to);
+        printf("%s -> %.*s\n", file, (int)length, to);
 }
 
 static void print_descriptor(const char *number)

@@ -1,12 +1,14 @@
 /*
  * target.h - what every target program shares.
  *
- * The flow of a target is: set up state, ready(), do the work until stop_asked(), check *itself*, finish(). Expectation
- * and check stand in one file; a test only starts the program, does things to it, creates the file $STOP and looks at
- * the exit status: 0 and "OK", or 1 and one line on stderr for each difference.
+ * The flow of a target is: set up state, ready(), do the work until stop_asked(), check *itself*,
+ * finish(). Expectation and check stand in one file; a test only starts the program, does things to
+ * it, creates the file $STOP and looks at the exit status: 0 and "OK", or 1 and one line on stderr
+ * for each difference.
  *
- * $READY is created (with the process id in it) when the state is set up; both names survive a restart as memory.
- * Without $STOP a target runs for $ROUNDS rounds of its work (default 20), so it can be tried by hand.
+ * $READY is created (with the process id in it) when the state is set up; both names survive a
+ * restart as memory. Without $STOP a target runs for $ROUNDS rounds of its work (default 20), so it
+ * can be tried by hand.
  */
 #ifndef TARGETS_TARGET_H
 #define TARGETS_TARGET_H
@@ -58,7 +60,8 @@ __attribute__((unused)) static void ready(void)
         return;
     snprintf(unfinished, sizeof unfinished, "%s.tmp", name);
     file = fopen(unfinished, "w");
-    if (!file || fprintf(file, "%d\n", (int) getpid()) < 0 || fclose(file) || rename(unfinished, name))
+    if (!file || fprintf(file, "%d\n", (int)getpid()) < 0 || fclose(file) ||
+        rename(unfinished, name))
         cannot(name);
 }
 
@@ -78,7 +81,7 @@ __attribute__((unused)) static double seconds_now(void)
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double) now.tv_sec + (double) now.tv_nsec / 1e9;
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
 __attribute__((unused)) static void rest(long milliseconds)

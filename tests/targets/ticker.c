@@ -1,9 +1,10 @@
 /*
  * ticker.c - gets a signal every millisecond, counts them against the clock, and never sees EINTR.
  *
- * A POSIX timer tells with each signal how many expirations it stands for (timer_getoverrun(2)), so signals plus overruns
- * equal the milliseconds that passed, however long the process was stopped; one signal swallowed is one missing.
- * The handler writes a byte into a pipe that the main loop reads: with SA_RESTART the read must never fail.
+ * A POSIX timer tells with each signal how many expirations it stands for (timer_getoverrun(2)), so
+ * signals plus overruns equal the milliseconds that passed, however long the process was stopped;
+ * one signal swallowed is one missing. The handler writes a byte into a pipe that the main loop
+ * reads: with SA_RESTART the read must never fail.
  */
 #include <signal.h>
 
@@ -20,7 +21,7 @@ static void on_tick(int signal)
 {
     int saved = errno;
 
-    (void) signal;
+    (void)signal;
     signals++;
     overruns += timer_getoverrun(timer);
     if (write(tick[1], "", 1) != 1)
@@ -34,8 +35,8 @@ static void start(int signal)
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = signal};
     struct itimerspec period = {{0, 1000000}, {0, 1000000}};
 
-    if (pipe(tick) || sigaction(signal, &action, NULL) || timer_create(CLOCK_MONOTONIC, &event, &timer) ||
-        timer_settime(timer, 0, &period, NULL))
+    if (pipe(tick) || sigaction(signal, &action, NULL) ||
+        timer_create(CLOCK_MONOTONIC, &event, &timer) || timer_settime(timer, 0, &period, NULL))
         cannot("timer");
 }
 
@@ -70,8 +71,9 @@ int main(void)
     stop(signal);
     passed = seconds_now() - begun;
     expired = signals + overruns;
-    CHECK((double) expired > passed / PERIOD - SLACK && (double) expired < passed / PERIOD + SLACK,
-          "%.3f s passed, %ld expirations (%ld signals, %ld overruns)", passed, expired, signals, overruns);
+    CHECK((double)expired > passed / PERIOD - SLACK && (double)expired < passed / PERIOD + SLACK,
+          "%.3f s passed, %ld expirations (%ld signals, %ld overruns)", passed, expired, signals,
+          overruns);
     CHECK(!unwritten, "%ld writes failed in the handler", unwritten);
     CHECK(bytes <= signals && signals - bytes < 65536, "%ld signals, %ld bytes", signals, bytes);
     return finish();
