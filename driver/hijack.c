@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "driver/agent.h"
 #include "driver/arch.h"
@@ -45,11 +46,18 @@ static int refuse_unfit(struct hijack *h, struct failure *f)
     return code;
 }
 
+/* Bytes of the island: whole pages. */
+static uint64_t island_size(const struct hijack *h)
+{
+    uint64_t page = (uint64_t) sysconf(_SC_PAGESIZE);
+    return (replace_island_size(h->replace) + page - 1) & ~(page - 1);
+}
+
 /* The island's place: free memory that every entry jump reaches. */
 static int place_island(struct hijack *h, struct failure *f)
 {
     const struct object *libc = objects_libc(h->target.objects);
-    uint64_t size = replace_island_size(h->replace);
+    uint64_t size = island_size(h);
     /* from any byte of libc to any byte of the island */
     uint64_t reach = jump_reach - (libc->text_end - libc->text_start) - size;
     if (!maps_gap(&h->target.maps, libc->text_start, size, reach, &h->island))
@@ -117,6 +125,9 @@ static int prepare(struct hijack *h, struct failure *f)
     int code = refuse_unfit(h, f);
     if (code == 0)
         code = target_open(&h->target, h->options->pid, h->options->trace, f);
+    if (code == 0 && agent_loaded(&h->target))
+        code = fail(f, -EEXIST, "process %d is hijacked already (or a hijack was cut short): gdb-hijack release %d first",
+                    (int) h->options->pid, (int) h->options->pid);
     if (code == 0)
         code = plan_replacement(h, f);
     return code < 0 ? code : fill_params(h, f);
@@ -206,9 +217,8 @@ static int step_shadow(struct hijack *h, struct failure *f)
 static int map_island(struct hijack *h, struct failure *f)
 {
     int64_t result;
-    uint64_t size = replace_island_size(h->replace);
     int code = target_syscall(&h->target, &result, f, SYS_mmap,
-                              (uint64_t[6]){h->island, size, PROT_READ | PROT_EXEC,
+                              (uint64_t[6]){h->island, island_size(h), PROT_READ | PROT_EXEC,
                                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, (uint64_t) -1, 0});
     if (code == 0 && (taddr) result != h->island)
         code = fail_errno(f, result < 0 ? (int) result : -EEXIST, "cannot map the jumps' island");
@@ -248,7 +258,7 @@ static int step_replace(struct hijack *h, struct failure *f)
         return code;
     list_patches(h);
     h->record.island = h->island;
-    h->record.island_size = replace_island_size(h->replace);
+    h->record.island_size = island_size(h);
     code = agent_write_record(&h->target, &h->record, true, f);
     if (code == 0)
         code = map_island(h, f);
@@ -259,7 +269,7 @@ static int step_replace(struct hijack *h, struct failure *f)
     if (code == 0)
         code = target_look_again(&h->target, f);
     if (code == 0)
-        steps_end(&h->steps, "%zu functions patched%s", h->result->patched, "");
+        steps_end(&h->steps, "%zu functions patched", h->result->patched);
     return code;
 }
 

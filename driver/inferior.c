@@ -3,11 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "driver/arch.h"
 #include "driver/inferior.h"
 
 #define MAX_REGISTERS 64
+#define SHORT_WRITE   128 /* bytes */
 #define SET_UP_DEADLINE_MS 20000
 
 struct inferior {
@@ -16,6 +19,7 @@ struct inferior {
     char version[32];
     char *description;
     char *number_list; /* of the general registers, for -data-list-register-values */
+    bool fresh; /* the values below are of the present stop */
     size_t count;
     struct {
         char name[16];
@@ -146,6 +150,7 @@ static int read_registers(struct inferior *inferior, struct failure *f)
             if (inferior->registers[r].number == number)
                 inferior->registers[r].value = value;
     }
+    inferior->fresh = true;
     return 0;
 }
 
@@ -157,7 +162,8 @@ int inferior_attach(struct inferior *inferior, pid_t pid, struct failure *f)
     int code = mi_wait_event(inferior->mi, "stopped", NULL, -1); /* ^done comes before the process has stopped */
     if (code < 0)
         return gdb_failed(inferior, code, "cannot attach", f);
-    return read_registers(inferior, f);
+    inferior->fresh = false;
+    return 0;
 }
 
 int inferior_detach(struct inferior *inferior, struct failure *f)
@@ -194,6 +200,9 @@ const char *inferior_description(struct inferior *inferior, struct failure *f)
 
 int inferior_register(struct inferior *inferior, const char *name, uint64_t *value, struct failure *f)
 {
+    int code = inferior->fresh ? 0 : read_registers(inferior, f);
+    if (code < 0)
+        return code;
     for (size_t i = 0; i < inferior->count; i++)
         if (strcmp(inferior->registers[i].name, name) == 0) {
             *value = inferior->registers[i].value;
@@ -221,15 +230,33 @@ int inferior_read(struct inferior *inferior, taddr address, void *to, size_t siz
     return 0;
 }
 
+static int write_hex(struct inferior *inferior, taddr address, const void *from, size_t size, struct failure *f)
+{
+    char hex[2 * SHORT_WRITE + 1];
+    mi_hex(from, size, hex);
+    COMMAND(inferior, f, "cannot write the target's memory", NULL, "-data-write-memory-bytes %" PRIu64 " %s", address,
+            hex);
+    return 0;
+}
+
+/* GDB reads its commands one character a system call: what is long goes to it as a file. */
+static int write_file(struct inferior *inferior, taddr address, const void *from, size_t size, struct failure *f)
+{
+    int fd = memfd_create("gdb-hijack", MFD_CLOEXEC);
+    if (fd < 0 || write(fd, from, size) != (ssize_t) size) {
+        int code = fd < 0 ? -errno : -EIO;
+        close(fd);
+        return fail_errno(f, code, "cannot make a file in memory");
+    }
+    int code = mi_command(inferior->mi, NULL, "-interpreter-exec console \"restore /proc/%d/fd/%d binary %" PRIu64 "\"",
+                          (int) getpid(), fd, address);
+    close(fd);
+    return code < 0 ? gdb_failed(inferior, code, "cannot write the target's memory", f) : 0;
+}
+
 int inferior_write(struct inferior *inferior, taddr address, const void *from, size_t size, struct failure *f)
 {
-    char *hex = malloc(2 * size + 1);
-    if (!hex)
-        return fail_errno(f, -ENOMEM, "cannot write the target's memory");
-    mi_hex(from, size, hex);
-    int code = mi_command(inferior->mi, NULL, "-data-write-memory-bytes %" PRIu64 " %s", address, hex);
-    free(hex);
-    return code < 0 ? gdb_failed(inferior, code, "cannot write the target's memory", f) : 0;
+    return (size > SHORT_WRITE ? write_file : write_hex)(inferior, address, from, size, f);
 }
 
 int inferior_read_string(struct inferior *inferior, taddr address, char *to, size_t size, struct failure *f)
@@ -276,6 +303,7 @@ int inferior_continue(struct inferior *inferior, long *number, int timeout_ms, s
 {
     for (;;) {
         const struct mi_value *event;
+        inferior->fresh = false;
         COMMAND(inferior, f, "cannot let the target run", NULL, "-exec-continue");
         int code = mi_wait_event(inferior->mi, "stopped", &event, timeout_ms);
         if (code < 0)
@@ -284,6 +312,6 @@ int inferior_continue(struct inferior *inferior, long *number, int timeout_ms, s
         if (code < 0)
             inferior->pid = 0;
         if (code != 0)
-            return code < 0 ? code : read_registers(inferior, f);
+            return code < 0 ? code : 0;
     }
 }
