@@ -25,6 +25,7 @@
 #include "stubs/frame.h"
 #include "stubs/mem.h"
 #include "stubs/raw.h"
+#include "stubs/record.h"
 #include "stubs/spawn.h"
 
 #define STACK_SIZE    8192
@@ -125,7 +126,7 @@ static long introduce(int fd)
     return error ? error : reply.status;
 }
 
-long hijack_start_shadow(void)
+HIJACK_EXPORT long hijack_start_shadow(void)
 {
     int pair[2];
     if (would_be_ours())
@@ -137,6 +138,7 @@ long hijack_start_shadow(void)
     result = clone_shadow();
     raw(SYS_close, pair[1]);
     if (!raw_failed(result)) {
+        hijack_record.shadow = (int32_t)result; /* the mutator may be killed before it could */
         long error = introduce(pair[0]);
         if (error < 0)
             result = error;
