@@ -95,7 +95,7 @@ static void fill_environment(char **to)
 
 static int fill_arguments(char **to, const char *gdb, const char *const *more)
 {
-    const char *const first[] = {gdb, "-nx", "-q", "--interpreter=mi3"};
+    const char *const first[] = {gdb, "-nx", "-q", "--interpreter=mi3", "-iex", "set mi-async on"};
     size_t n = 0;
 
     for (; n < sizeof first / sizeof *first; n++)

@@ -1,25 +1,33 @@
 /*
  * mi_session.h - one GDB, spoken to over GDB/MI.
  *
- * The flow is: mi_session_open(), any number of mi_command() and mi_wait_event(),
+ * The flow is: mi_session_open(), any number of mi_command() and mi_wait_event(), and at last
  * mi_session_close().
  *
- *   - GDB runs in a session of its own (no Ctrl-C reaches it), with standard descriptors only, an
- * environment of a few harmless variables and LC_ALL=C, and all signals at their defaults. Its
- * stdin ends when this process dies, however it dies: GDB then detaches from its target and exits.
- *   - One command at a time: sent with a token, answered by the result record with that token.
- * Answers to commands given up earlier (-ETIMEDOUT) are dropped, with their text. Async records of
- * any kind (* + =) go to the event queue, in the order in which GDB sent them.
- *   - Once GDB is gone every call returns -EPIPE and mi_session_error() says how it ended.
- *   - Waiting is by CLOCK_MONOTONIC; signals handled meanwhile change nothing (EINTR is retried);
- * no SIGPIPE arises.
+ * - GDB runs in a session of its own, so that no Ctrl-C reaches it, with standard descriptors only,
+ *   a small environment (LC_ALL=C) and default signals.
+ * - GDB's stdin ends when this process dies, however it dies. GDB then detaches from its target and
+ *   exits. For a target that runs, this needs "mi-async on", which is therefore set at the start:
+ *   without it GDB does not read its stdin until the target stops.
+ * - One command at a time: sent with a token, answered by the result record with that token.
+ *   Answers to commands given up earlier (-ETIMEDOUT) are dropped, with their text.
+ * - Async records of any kind (* + =) go to the event queue, in the order in which GDB sent them.
+ * - Once GDB is gone every call returns -EPIPE and mi_session_error() says how it ended. Events
+ *   that had come before can still be taken.
+ * - Waiting is by CLOCK_MONOTONIC. Signals handled meanwhile change nothing (EINTR is retried); no
+ *   SIGPIPE arises.
+ *
+ * There is no call that interrupts a running target, on purpose: in all-stop mode GDB does that by
+ * a SIGINT of the target's own, which stays pending, or is delivered, when something else comes
+ * first. With "non-stop on", -exec-interrupt leaves nothing behind; so does a detach.
  *
  * Errors: 0 or -errno; the text sits in the session. Not thread-safe; nothing here is
  * async-signal-safe.
  *
  * Fault injection, read from the environment when a session is opened: HIJACK_FAULT_GDB=N kills GDB
- * (SIGKILL) right after command N (from 1) has been written, HIJACK_FAULT_GDB_BEFORE=N right
- * before.
+ * (SIGKILL) right after command N of the session (from 1) has been written,
+ * HIJACK_FAULT_GDB_BEFORE=N right before. A fault strikes once: it removes its variable, so that
+ * whoever cleans up can start another GDB.
  */
 #ifndef GDBMI_MI_SESSION_H
 #define GDBMI_MI_SESSION_H
@@ -37,11 +45,10 @@
 typedef void mi_trace(void *context, char direction, const char *line, size_t size);
 
 struct mi_options {
-    const char *gdb; /* path or name, searched in PATH; NULL: "gdb" */
-    const char *const
-        *argv; /* more arguments behind `-nx -q --interpreter=mi3`, NULL-terminated; or NULL */
-    int deadline_ms; /* for each command, and for GDB's start; 0: MI_DEADLINE_MS */
-    mi_trace *trace; /* or NULL */
+    const char *gdb;         /* path or name, searched in PATH; NULL: "gdb" */
+    const char *const *argv; /* more arguments (at most 56), NULL-terminated; or NULL */
+    int deadline_ms;         /* for each command, and for GDB's start; 0: MI_DEADLINE_MS */
+    mi_trace *trace;         /* or NULL */
     void *trace_context;
 };
 
@@ -57,11 +64,13 @@ int mi_session_open(struct mi_session **out, const struct mi_options *o);
  * when that does not work within the deadline, SIGKILL at last. GDB is reaped. NULL is accepted. */
 void mi_session_close(struct mi_session *s);
 
-/* Sends one MI command (or CLI command) and waits for its result.
+/* Sends one MI command (or CLI command) and waits for its result. Arguments that may hold blanks go
+ * through mi_quote().
  * *result (result may be NULL): the results as a tuple, valid until the next mi_command() or close;
- * NULL when there is no result record. 0 for ^done, ^running, ^connected, ^exit; -EREMOTEIO for
- * ^error, GDB's message in mi_session_error(); -ETIMEDOUT; -EPIPE; -EINVAL for a line end in the
- * command. Arguments that may hold blanks go through mi_quote(). */
+ * NULL when there is no result record.
+ * 0 for ^done, ^running, ^connected, ^exit. -EREMOTEIO for ^error, with GDB's message in
+ * mi_session_error(). -ETIMEDOUT; -EPIPE: GDB has ended; -EPROTO: the answer is no MI; -ENOMEM;
+ * -EINVAL: a line end in the command, which has not been sent. */
 int mi_command(struct mi_session *s, const struct mi_value **result, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -93,9 +102,6 @@ pid_t mi_session_pid(const struct mi_session *s);
 unsigned mi_session_commands(const struct mi_session *s);
 /* Changes the deadline of the commands to come; returns the old one. */
 int mi_session_set_deadline(struct mi_session *s, int deadline_ms);
-/* SIGINT to GDB: stops a target that runs (then comes *stopped), also when GDB is not listening
- * (mi-async off). */
-int mi_session_interrupt(struct mi_session *s);
 
 /* `argument` as an MI c-string, in double quotes, with its escapes; the caller frees it. NULL: no
  * memory. */
