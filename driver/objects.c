@@ -323,18 +323,19 @@ static struct symbols *symbols_of(const struct objects *objects, const struct ob
     return file ? file->symbols : NULL;
 }
 
-bool object_function_named(const struct objects *objects, const struct object *object,
-                           const char *name, struct object_function *out)
+bool object_function_exported(const struct objects *objects, const struct object *object,
+                              const char *name, struct object_function *out)
 {
     struct symbols *symbols = symbols_of(objects, object);
-    return symbols && symbols_find(symbols, name, out);
+    return symbols && symbols_find_exported(symbols, name, out);
 }
 
 bool object_symbol(const struct objects *objects, const struct object *object, const char *name,
                    taddr *address)
 {
+    struct symbols *symbols = symbols_of(objects, object);
     struct object_function found;
-    if (!object_function_named(objects, object, name, &found))
+    if (!symbols || !symbols_find(symbols, name, &found))
         return false;
     *address = found.address;
     return true;

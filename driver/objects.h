@@ -50,9 +50,9 @@ const struct object *objects_holding(const struct objects *objects, taddr addres
 
 /* The address of a defined function or data symbol of `object`; false when it has none of that name. */
 bool object_symbol(const struct objects *objects, const struct object *object, const char *name, taddr *address);
-/* The same with its size. */
-bool object_function_named(const struct objects *objects, const struct object *object, const char *name,
-                           struct object_function *out);
+/* The same with its size, for exported names (.dynsym) only: fast, however large the object. */
+bool object_function_exported(const struct objects *objects, const struct object *object, const char *name,
+                              struct object_function *out);
 /* The function that `address` lies in (by symbol sizes), or false. */
 bool object_function_at(const struct objects *objects, const struct object *object, taddr address,
                         struct object_function *out);

@@ -287,12 +287,16 @@ static bool find_by_scan(const struct symbols *s, const struct table *t, const c
     return found;
 }
 
-bool symbols_find(struct symbols *s, const char *name, struct object_function *out)
+bool symbols_find_exported(struct symbols *s, const char *name, struct object_function *out)
 {
     struct gnu_hash h;
-    bool found = gnu_hash_open(s, &h) ? find_by_hash(s, &h, name, out)
-                                      : find_by_scan(s, &s->dynamic, name, out);
-    return found || find_by_scan(s, &s->full, name, out);
+    return gnu_hash_open(s, &h) ? find_by_hash(s, &h, name, out)
+                                : find_by_scan(s, &s->dynamic, name, out);
+}
+
+bool symbols_find(struct symbols *s, const char *name, struct object_function *out)
+{
+    return symbols_find_exported(s, name, out) || find_by_scan(s, &s->full, name, out);
 }
 
 /* --- all functions

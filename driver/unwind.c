@@ -26,7 +26,7 @@ static int find_elf(Dwfl_Module *module, void **data, const char *name, Dwarf_Ad
                     char **file_name, Elf **elf)
 {
     (void)module, (void)name, (void)base, (void)file_name;
-    *elf = elf_begin(-1, ELF_C_READ_MMAP_PRIVATE, *data);
+    *elf = elf_begin(-1, ELF_C_READ, *data);
     return -1;
 }
 
