@@ -5,9 +5,9 @@
  * The flow is: replace_plan() decides from the library's file; the caller allocates
  * replace_island_size() bytes of island within jump_reach of the library; replace_place() makes the
  * bytes; the caller compares each patch's `expected` with the target's text, writes all slots, then
- * each entry in one write (all threads stopped and none of them where replace_covers() says yes),
- * reads back, and undoes by writing `expected` again. Slots are undone by unmapping the island.
- * Nothing here reads or writes the target, and the target need not be stopped.
+ * each entry in one write (all threads stopped and none of them where replace_covers_pc() finds
+ * one), reads back, and undoes by writing `expected` again. Slots are undone by unmapping the
+ * island. Nothing here reads or writes the target, and the target need not be stopped.
  *
  * A function is patched once, at its address, whatever its names. Rows of the table
  * (driver/calls.h) say which.
