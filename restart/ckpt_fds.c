@@ -234,6 +234,13 @@ static void ask_socket(struct fds_entry *e)
     raw(SYS_getsockopt, e->number, SOL_SOCKET, SO_TYPE, &e->type, &size);
 }
 
+static void ask_pipe(struct fds_entry *e)
+{
+    int waiting = 0;
+    raw(SYS_ioctl, e->number, FIONREAD, &waiting);
+    e->size = waiting;
+}
+
 /* A terminal's modes, in hexadecimal: the program set them and will rely on them. */
 static uint32_t terminal_modes(int number)
 {
@@ -338,8 +345,12 @@ static long describe(struct fds_entry *e)
     e->path = add_string(path);
     result = raw(SYS_lseek, number, 0, SEEK_CUR);
     e->offset = raw_failed(result) ? -1 : result;
+    result = raw(SYS_fcntl, number, F_GETOWN);
+    e->owner = raw_failed(result) ? 0 : (int32_t)result;
     if (e->kind == FDS_SOCKET)
         ask_socket(e);
+    if (e->kind == FDS_PIPE)
+        ask_pipe(e);
     if (e->kind == FDS_TERMINAL)
         e->extra = terminal_modes(number);
     result = read_info(number);

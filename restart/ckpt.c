@@ -1,0 +1,264 @@
+/* ckpt.c - one checkpoint from the signal to the report; see ckpt.h for the flow. */
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "restart/ckpt.h"
+#include "restart/fds.h"
+#include "restart/resume.h"
+#include "stubs/agent.h"
+#include "stubs/handler.h"
+#include "stubs/link.h"
+#include "stubs/mem.h"
+#include "stubs/raw.h"
+#include "stubs/reissue.h"
+
+struct ckpt ckpt;
+struct text ckpt_why;
+
+static struct link shadow;
+static struct frame_request request;
+static struct frame_report report;
+
+long ckpt_fail(long error, const char *what, const char *subject)
+{
+    if (ckpt_why.length)
+        return error; /* the first cause is the one to tell */
+    text_add(&ckpt_why, what);
+    if (*subject) {
+        text_add(&ckpt_why, " '");
+        text_add(&ckpt_why, subject);
+        text_add(&ckpt_why, "'");
+    }
+    text_cause(&ckpt_why, error);
+    return error;
+}
+
+/* --- scratch ----------------------------------------------------------------------------------------------------- */
+
+static unsigned shift; /* the tables are 1 << shift times smaller than wished */
+
+static void *carve(uintptr_t *at, size_t bytes)
+{
+    void *table = (void *) *at;
+    *at += (bytes >> shift) + IMAGE_PAGE - 1;
+    *at &= ~(IMAGE_PAGE - 1);
+    return table;
+}
+
+#define CARVE(table, limit, count) \
+    (ckpt.limit = (size_t) (count) >> shift, ckpt.table = carve(&at, (size_t) (count) * sizeof *ckpt.table))
+
+/* Sets the tables up from `at` on; returns the end of the last. */
+static uintptr_t carve_all(uintptr_t at)
+{
+    CARVE(maps, map_limit, 1 << 17);
+    CARVE(files, file_limit, 1 << 15);
+    CARVE(runs, run_limit, 1 << 22);
+    CARVE(segments, segment_limit, 1 << 17);
+    CARVE(strings, string_limit, 16 << 20);
+    CARVE(head, head_limit, 256 << 20);
+    CARVE(fds, fds_limit, 16 << 20);
+    ckpt.bounce = (void *) at;
+    return at + CKPT_BOUNCE;
+}
+
+/* Untouched pages cost nothing; with a low RLIMIT_AS smaller tables must do. */
+long ckpt_scratch_map(void)
+{
+    long at = -ENOMEM;
+    memset(&ckpt, 0, sizeof ckpt);
+    for (shift = 0; shift < 8; shift++) {
+        ckpt.scratch_size = carve_all(0);
+        at = raw(SYS_mmap, 0, ckpt.scratch_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE,
+                 -1, 0);
+        if (!raw_failed(at))
+            break;
+    }
+    if (raw_failed(at))
+        return ckpt_fail(at, "no memory for tables", "");
+    ckpt.scratch = (uintptr_t) at;
+    carve_all(ckpt.scratch);
+    ckpt.string_size = 1; /* offset 0 is the empty string */
+    return 0;
+}
+
+void ckpt_scratch_unmap(void)
+{
+    if (ckpt.scratch)
+        raw(SYS_munmap, ckpt.scratch, ckpt.scratch_size);
+    ckpt.scratch = 0;
+}
+
+uint32_t ckpt_string(const char *s)
+{
+    size_t size = strlen(s) + 1, at = ckpt.string_size;
+    if (at + size > ckpt.string_limit)
+        return 0;
+    memcpy(ckpt.strings + at, s, size);
+    ckpt.string_size += size;
+    return (uint32_t) at;
+}
+
+/* --- descriptors ------------------------------------------------------------------------------------------------- */
+
+static long sync_files(const struct fds_table *table)
+{
+    static char why[512];
+    long result = fds_sync(table, why, sizeof why);
+    if (!result && request.flags & FRAME_LEAVE)
+        result = fds_check_leaving(table, why, sizeof why);
+    if (result)
+        text_add(&ckpt_why, why);
+    return result;
+}
+
+/* The table moves into the scratch, so that its own mapping is gone before the memory is listed. */
+static long collect_fds(void)
+{
+    struct fds_table table = {0};
+    long result = fds_collect(&table, &shadow.fd, 1);
+    if (result)
+        return ckpt_fail(result, "cannot list the descriptors", "");
+    result = table.size > ckpt.fds_limit ? ckpt_fail(-E2BIG, "too many descriptors", "") : sync_files(&table);
+    if (!result) {
+        memcpy(ckpt.fds, table.data, table.size);
+        ckpt.fds_size = table.size;
+    }
+    fds_free(&table);
+    return result;
+}
+
+static long give_fds(void)
+{
+    const struct fds_table table = {ckpt.fds, ckpt.fds_size, 0};
+    if (!(request.flags & FRAME_LEAVE))
+        return 0;
+    long result = link_give_descriptors(&shadow, &table);
+    return result ? ckpt_fail(result, "the shadow did not take the descriptors", "") : 0;
+}
+
+/* --- the checkpoint ---------------------------------------------------------------------------------------------- */
+
+static void step(const char *name)
+{
+    mem_copy_string(report.step, name, sizeof report.step);
+}
+
+/* Tables of everything; nothing is written yet. */
+static long collect(void)
+{
+    long result;
+    step("prepare");
+    if ((result = collect_fds()) || (result = ckpt_refuse()))
+        return result;
+    step("memory");
+    if ((result = ckpt_maps()) || (result = ckpt_pages()))
+        return result;
+    step("process");
+    return (result = ckpt_process()) ? result : ckpt_layout();
+}
+
+static long commit(const char *path)
+{
+    long result = give_fds();
+    if (result) {
+        ckpt_write_abandon();
+        return result;
+    }
+    if ((result = ckpt_write_commit(path)) || !(request.flags & FRAME_LEAVE))
+        return result;
+    /* The image is there under its name; a shadow lost now leaves a program that goes on, which is no harm. */
+    result = link_commit(&shadow);
+    return result ? ckpt_fail(result, "the shadow was lost when it should have taken over", "") : 0;
+}
+
+static long take(const char *path, ucontext_t *frame, const struct rlimit *descriptors)
+{
+    long result = ckpt_scratch_map();
+    if (result)
+        return result;
+    ckpt.frame = frame;
+    ckpt.descriptors = *descriptors;
+    if (!(result = collect())) {
+        report.bytes = ckpt.header.end;
+        step("write");
+        if (!(result = ckpt_write(path)))
+            result = commit(path);
+    }
+    ckpt_scratch_unmap();
+    return result;
+}
+
+static void default_path(char *to, size_t size)
+{
+    struct text t = {to, size, 0};
+    text_add(&t, hijack_params.directory);
+    text_add(&t, "/hijack.");
+    text_number(&t, hijack_params.pid);
+    text_add(&t, ".");
+    text_number(&t, (int64_t) hijack_params.start_time);
+    text_add(&t, ".ckpt");
+}
+
+/* What is wanted: from the shadow, or the default when the signal was sent by hand. 0: no checkpoint at all. */
+static int ask(void)
+{
+    memset(&request, 0, sizeof request);
+    int result = link_open(&shadow);
+    if (!result)
+        result = link_take_request(&shadow, &request);
+    if (result < 0 && result != -ECANCELED)
+        memset(&request, 0, sizeof request);
+    if (!request.path[0])
+        default_path(request.path, sizeof request.path);
+    return result != -ECANCELED;
+}
+
+static uint64_t nanoseconds(void)
+{
+    struct timespec now;
+    raw(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+    return (uint64_t) now.tv_sec * 1000000000 + (uint64_t) now.tv_nsec;
+}
+
+/* A program at its soft limit of descriptors must still be able to be checkpointed: lend ourselves a few. */
+static void lend_descriptors(struct rlimit *old)
+{
+    struct rlimit more;
+    raw(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, old);
+    more = *old;
+    more.rlim_cur = old->rlim_max - old->rlim_cur < 8 ? old->rlim_max : old->rlim_cur + 8;
+    raw(SYS_prlimit64, 0, RLIMIT_NOFILE, &more, NULL);
+}
+
+static void tell(long result, uint64_t began)
+{
+    report.error = (int32_t) result;
+    report.left = !result && request.flags & FRAME_LEAVE;
+    report.nanoseconds = nanoseconds() - began;
+    mem_copy_string(report.path, request.path, sizeof report.path);
+    link_report(&shadow, &report);
+    link_close(&shadow);
+}
+
+/* The saved call is made ready to be issued again before memory is written, so that the image has it so as well. */
+void handler_checkpoint(ucontext_t *frame)
+{
+    uint64_t began = nanoseconds();
+    struct rlimit limit;
+    shadow.fd = -1;
+    lend_descriptors(&limit);
+    if (ask()) {
+        memset(&report, 0, sizeof report);
+        ckpt_why = (struct text){report.text, sizeof report.text, 0};
+        reissue(frame);
+        long result = take(request.path, frame, &limit);
+        tell(result, began);
+        if (!result && request.flags & FRAME_LEAVE)
+            raw(SYS_exit_group, request.exit_status);
+    }
+    link_close(&shadow);
+    raw(SYS_prlimit64, 0, RLIMIT_NOFILE, &limit, NULL);
+}

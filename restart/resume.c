@@ -1,0 +1,133 @@
+/* resume.c - see resume.h. */
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "restart/resume.h"
+#include "restart/resume_arch.h"
+#include "stubs/agent.h"
+#include "stubs/handler.h"
+#include "stubs/mem.h"
+#include "stubs/raw.h"
+
+#ifndef PR_TIMER_CREATE_RESTORE_IDS
+#define PR_TIMER_CREATE_RESTORE_IDS 77 /* Linux 6.15 */
+#endif
+
+static const struct image_process *const p = &resume_process;
+
+static void unmap(const struct resume_handover *handover)
+{
+    /* The list lies in what is being unmapped. */
+    static struct resume_handover h;
+    h = *handover;
+    for (unsigned i = 0; h.unmap[i][1]; i++)
+        raw(SYS_munmap, h.unmap[i][0], h.unmap[i][1]);
+}
+
+/* Without this, libc's rseq area would never be written again, and sched_getcpu() would be wrong without a word. */
+static void set_rseq(void)
+{
+    uint64_t area = p->fs_base + (uint64_t) hijack_params.rseq_offset;
+    if (!hijack_params.rseq_size)
+        return;
+    ((uint64_t *) area)[1] = 0; /* rseq_cs: the signal has ended any critical section */
+    raw(SYS_rseq, area, hijack_params.rseq_size, 0, hijack_params.rseq_signature);
+}
+
+static void set_thread(void)
+{
+    resume_arch_thread(p);
+    raw(SYS_set_tid_address, p->tid_address);
+    raw(SYS_set_robust_list, p->robust_list, p->robust_size);
+    set_rseq();
+}
+
+static void set_actions(void)
+{
+    for (int i = 1; i <= IMAGE_SIGNALS; i++)
+        raw(SYS_rt_sigaction, i, &p->actions[i - 1], NULL, 8);
+}
+
+void resume_queue_pending(int without)
+{
+    long pid = raw(SYS_getpid);
+    for (uint32_t i = 0; i < p->pending_count; i++)
+        if (resume_pending[i].si_signo != without)
+            raw(SYS_rt_sigqueueinfo, pid, resume_pending[i].si_signo, &resume_pending[i]);
+}
+
+/* The number of a timer is the kernel's choice unless it can be told; before, it counted up. */
+static long make_timer(const struct image_timer *t)
+{
+    struct sigevent event = {.sigev_signo = t->signal, .sigev_notify = t->notify};
+    int32_t id = t->id;
+    event.sigev_value.sival_ptr = (void *) t->value;
+    while (raw(SYS_timer_create, t->clock, &event, &id) == 0 && id != t->id) {
+        raw(SYS_timer_delete, id);
+        if (id > t->id)
+            return -1;
+        id = t->id;
+    }
+    return id == t->id ? 0 : -1;
+}
+
+static void set_timers(void)
+{
+    raw(SYS_prctl, PR_TIMER_CREATE_RESTORE_IDS, 1, 0, 0, 0);
+    for (uint32_t i = 0; i < p->timer_count; i++)
+        if (make_timer(&p->timers[i]) == 0)
+            raw(SYS_timer_settime, p->timers[i].id, 0, &p->timers[i].time, NULL);
+    raw(SYS_prctl, PR_TIMER_CREATE_RESTORE_IDS, 0, 0, 0, 0);
+    for (int i = 0; i < 3; i++)
+        raw(SYS_setitimer, i, &p->interval[i], NULL);
+}
+
+/* Each registration has a command of its own bit; the query's bits are those. */
+static void set_membarrier(void)
+{
+    for (int bit = 0; bit < 31; bit++)
+        if (p->membarrier > 0 && p->membarrier >> bit & 1)
+            raw(SYS_membarrier, 1 << bit, 0, 0);
+}
+
+/* A hard limit that may not be raised stays as the restart command has it; the soft one goes as high as it may. */
+static void set_limits(void)
+{
+    for (int i = 0; i < 16; i++) {
+        struct rlimit limit = p->limits[i], now;
+        if (raw(SYS_prlimit64, 0, i, &limit, NULL) == 0 || raw(SYS_prlimit64, 0, i, NULL, &now) != 0)
+            continue;
+        now.rlim_cur = limit.rlim_cur < now.rlim_max ? limit.rlim_cur : now.rlim_max;
+        raw(SYS_prlimit64, 0, i, &now, NULL);
+    }
+}
+
+static void set_attributes(void)
+{
+    raw(SYS_umask, p->umask);
+    raw(SYS_prctl, PR_SET_NAME, p->comm);
+    raw(SYS_prctl, PR_SET_PDEATHSIG, p->death_signal);
+    raw(SYS_prctl, PR_SET_CHILD_SUBREAPER, p->subreaper);
+    raw(SYS_prctl, PR_SET_DUMPABLE, p->dumpable);
+    raw(SYS_prctl, PR_SET_THP_DISABLE, p->thp_disable, 0, 0, 0);
+    if (p->no_new_privs)
+        raw(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    raw(SYS_prctl, PR_SET_KEEPCAPS, p->keepcaps);
+    raw(SYS_prctl, PR_SET_TIMERSLACK, p->timer_slack);
+    raw(SYS_personality, p->personality);
+}
+
+uint64_t resume_main(const struct resume_handover *handover)
+{
+    unmap(handover);
+    set_thread();
+    set_actions();
+    set_attributes();
+    set_limits();
+    set_membarrier();
+    set_timers();
+    resume_queue_pending(hijack_params.signal);
+    resume_arch_state(p);
+    handler_busy = 0;
+    return p->frame;
+}

@@ -1,0 +1,112 @@
+/* starter.c - hijack-starter, what `gdb-hijack restart` executes: this process becomes the program of an image. */
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "restart/starter.h"
+
+enum { REFUSED = 1, USAGE = 2, FAILED = 3 };
+
+struct options {
+    const char *named[256];
+    size_t named_count;
+    int rollback, accept_changed, quiet;
+    const char *image;
+};
+
+static const char usage[] =
+    "usage: gdb-hijack restart [--fd N=PATH]... [--rollback-files] [--accept-changed-files] [-q] IMAGE\n"
+    "This process becomes the program of the image; its exit status is the program's.\n"
+    "  --fd N=PATH             open PATH as descriptor N\n"
+    "  --rollback-files        cut files that have grown since the image back to their old size\n"
+    "  --accept-changed-files  take files as they are now\n"
+    "  -q, --quiet             no warnings\n"
+    "      --help              this text\n";
+
+/* 0, or the exit status + 1 with which to end. */
+static int parse(struct options *o, int argc, char **argv)
+{
+    static const struct option longs[] = {{"fd", 1, NULL, 'f'},
+                                          {"rollback-files", 0, NULL, 'r'},
+                                          {"accept-changed-files", 0, NULL, 'a'},
+                                          {"quiet", 0, NULL, 'q'},
+                                          {"help", 0, NULL, 'h'},
+                                          {0}};
+    for (int c; (c = getopt_long(argc, argv, "q", longs, NULL)) != -1;) {
+        if (c == 'f' && o->named_count < 256)
+            o->named[o->named_count++] = optarg;
+        else if (c == 'r')
+            o->rollback = 1;
+        else if (c == 'a')
+            o->accept_changed = 1;
+        else if (c == 'q')
+            o->quiet = 1;
+        else
+            return fputs(usage, c == 'h' ? stdout : stderr), c == 'h' ? 1 : USAGE + 1;
+    }
+    if (optind + 1 != argc)
+        return fputs(usage, stderr), USAGE + 1;
+    o->image = argv[optind];
+    return 0;
+}
+
+static int complain(const struct image *image, int status)
+{
+    fprintf(stderr, "gdb-hijack: %s\n", image->error);
+    return status;
+}
+
+/* All that can be found out, and all memory, without touching anything outside this process. */
+static int prepare(struct image *image, const struct starter_fds_options *o, struct starter_fds **fds)
+{
+    int result;
+    if ((result = starter_check(image)) || (result = process_check(image)))
+        return result;
+    if ((result = starter_fds_check(o, image->fds, image->fds_size, fds, image->error, sizeof image->error)))
+        return result;
+    if ((result = memory_reserve(image)) || (result = memory_map(image)))
+        return result;
+    return memory_read(image);
+}
+
+static int restart(struct image *image, const struct options *o)
+{
+    static struct starter_fds_session session;
+    struct starter_fds *fds = NULL;
+    char shadow[PATH_MAX];
+    int *kept[] = {&image->fd};
+    struct starter_fds_options fo = {.named = o->named,
+                                     .named_count = o->named_count,
+                                     .rollback = o->rollback,
+                                     .accept_changed = o->accept_changed,
+                                     .shadow = shadow,
+                                     .params = image->params,
+                                     .keep = kept,
+                                     .keep_count = 1};
+    image->accept_changed = o->accept_changed;
+    if (starter_companion(image, "hijack-shadow", shadow, sizeof shadow) || prepare(image, &fo, &fds))
+        return complain(image, REFUSED);
+    if (starter_fds_take(fds, &session, image->error, sizeof image->error))
+        return complain(image, FAILED);
+    if (*session.warning && !o->quiet)
+        fprintf(stderr, "gdb-hijack: %s\n", session.warning);
+    if (process_apply(image) == 0)
+        plan_go(image, &session);
+    return complain(image, FAILED);
+}
+
+int main(int argc, char **argv)
+{
+    static struct image image;
+    struct options o = {0};
+    int end = parse(&o, argc, argv);
+    if (end)
+        return end - 1;
+    if (image_open(&image, o.image))
+        return complain(&image, REFUSED);
+    return restart(&image, &o);
+}

@@ -1,0 +1,287 @@
+/*
+ * starter_memory.c - the program's memory, built beside the starter's own.
+ *
+ * Nothing that is mapped once the image's addresses are reserved can lie where the image wants to
+ * be; so temporary addresses are simply those that the kernel chooses, and the restart library has
+ * only to move whole mappings.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "restart/checksum.h"
+#include "restart/starter.h"
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102 /* Linux 6.13 */
+#endif
+#define WORKERS_MAX 8
+#define PIECE       (256 * 1024)
+
+/* --- reserving
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+/* Where something of the starter lies already there is nothing to reserve: halve until it is found.
+ */
+static int reserve(uint64_t start, uint64_t size)
+{
+    void *got = mmap((void *)start, size, PROT_NONE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    if (got != MAP_FAILED || (errno == EEXIST && size == IMAGE_PAGE))
+        return 0;
+    if (errno != EEXIST)
+        return -errno;
+    uint64_t half = size / 2 & ~(IMAGE_PAGE - 1);
+    int result = reserve(start, half);
+    return result ? result : reserve(start + half, size - half);
+}
+
+int memory_reserve(struct image *image)
+{
+    for (size_t i = 0; i < image->map_count; i++) {
+        const struct image_map *m = &image->maps[i];
+        int result = reserve(m->start, m->end - m->start);
+        if (result)
+            return image_fail(
+                image, result, "cannot reserve the addresses 0x%llx-0x%llx of the image: %s",
+                (unsigned long long)m->start, (unsigned long long)m->end, strerror(-result));
+    }
+    return 0;
+}
+
+/* --- mapping
+ * -----------------------------------------------------------------------------------------------------
+ */
+
+static int changed(struct image *image, const char *path, const char *how)
+{
+    return image_fail(image, -ESTALE,
+                      "the program has '%s' mapped, which has %s since the image was made; put the "
+                      "old file back%s",
+                      path, how,
+                      image->accept_changed ? "" : ", or accept it with --accept-changed-files");
+}
+
+/* The same bytes? Modification time and size say so; a shared mapping shows the file as it is now
+ * anyway. */
+static int compare_file(struct image *image, const struct image_map *m, int fd)
+{
+    const struct image_file *f = &image->files[m->file];
+    const char *path = image_string(image, f->path);
+    struct stat st;
+    if (fstat(fd, &st))
+        return image_fail(image, -errno, "cannot look at the mapped file '%s': %s", path,
+                          strerror(errno));
+    if (image->accept_changed)
+        return 0;
+    if ((uint64_t)st.st_size != f->size)
+        return changed(image, path, "another size");
+    if (st.st_mtim.tv_sec != f->mtime || st.st_mtim.tv_nsec != f->mtime_nsec)
+        return changed(image, path, "been changed");
+    return 0;
+}
+
+static int open_file(struct image *image, const struct image_map *m)
+{
+    const char *path = image_string(image, image->files[m->file].path);
+    bool write = m->flags & IMAGE_SHARED && m->flags & IMAGE_MAYWRITE;
+    int fd = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return image_fail(image, -errno, "the program has '%s' mapped, which cannot be opened: %s",
+                          path, strerror(errno));
+    int result = compare_file(image, m, fd);
+    if (result)
+        close(fd);
+    return result ? result : fd;
+}
+
+static int map_flags(const struct image_map *m)
+{
+    int flags = m->flags & IMAGE_SHARED ? MAP_SHARED : MAP_PRIVATE;
+    flags |= m->kind == IMAGE_FILE ? 0 : MAP_ANONYMOUS;
+    flags |= m->flags & IMAGE_NORESERVE ? MAP_NORESERVE : 0;
+    return flags | (m->flags & IMAGE_GROWSDOWN ? MAP_GROWSDOWN : 0);
+}
+
+static int map_one(struct image *image, size_t index)
+{
+    const struct image_map *m = &image->maps[index];
+    bool file = m->kind == IMAGE_FILE;
+    int fd = file ? open_file(image, m) : -1;
+    if (file && fd < 0)
+        return fd;
+    int prot = (int)m->prot | (m->runs ? PROT_WRITE : 0);
+    void *at = mmap(NULL, m->end - m->start, prot, map_flags(m), fd, file ? (off_t)m->offset : 0);
+    int error = errno;
+    if (file)
+        close(fd);
+    image->place[index] = (uintptr_t)at;
+    if (at != MAP_FAILED)
+        return 0;
+    return image_fail(image, -error, "cannot map %llu bytes%s%s: %s",
+                      (unsigned long long)(m->end - m->start), m->name ? " of " : "",
+                      image_string(image, m->name), strerror(error));
+}
+
+int memory_map(struct image *image)
+{
+    if (!(image->place = calloc(image->map_count, sizeof *image->place)))
+        return image_fail(image, -ENOMEM, "no memory for the table of mappings");
+    for (size_t i = 0; i < image->map_count; i++) {
+        int result = image->maps[i].kind == IMAGE_VDSO ? 0 : map_one(image, i);
+        if (result)
+            return result;
+    }
+    return 0;
+}
+
+void *memory_at(const struct image *image, uint64_t address)
+{
+    for (size_t i = 0; i < image->map_count; i++)
+        if (image->place[i] && address >= image->maps[i].start && address < image->maps[i].end)
+            return (void *)(image->place[i] + (address - image->maps[i].start));
+    return NULL;
+}
+
+/* --- reading
+ * -----------------------------------------------------------------------------------------------------
+ */
+
+/* The work of all threads: run after run, by the next number. */
+struct reading {
+    struct image *image;
+    uint64_t *to; /* of each run: where it goes; 0: nowhere */
+    atomic_size_t next;
+    atomic_int error; /* -EBADMSG, or what pread said */
+};
+
+static int read_run(const struct image *image, const struct image_run *run, char *to)
+{
+    struct checksum sum;
+    checksum_start(&sum);
+    for (uint64_t done = 0; done < run->length;) {
+        size_t want = run->length - done < PIECE ? run->length - done : PIECE;
+        ssize_t n = pread(image->fd, to + done, want, (off_t)(run->offset + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if ((size_t)n != want)
+            return -EBADMSG;
+        checksum_add(&sum, to + done, want);
+        done += want;
+    }
+    return checksum_end(&sum) == run->sum ? 0 : -EBADMSG;
+}
+
+static void *read_runs(void *context)
+{
+    struct reading *r = context;
+    size_t i;
+    while (!r->error && (i = r->next++) < r->image->run_count) {
+        int result = r->to[i] ? read_run(r->image, &r->image->runs[i], (char *)r->to[i]) : 0;
+        if (result)
+            r->error = result;
+    }
+    return NULL;
+}
+
+static void run_workers(struct reading *r)
+{
+    pthread_t threads[WORKERS_MAX];
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    int count = 0, want = cpus < WORKERS_MAX ? (int)cpus : WORKERS_MAX;
+    while (count + 1 < want && (size_t)count + 1 < r->image->run_count &&
+           pthread_create(&threads[count], NULL, read_runs, r) == 0)
+        count++;
+    read_runs(r);
+    while (count)
+        pthread_join(threads[--count], NULL);
+}
+
+static int read_all(struct image *image)
+{
+    struct reading r = {.image = image, .to = calloc(image->run_count + 1, sizeof *r.to)};
+    if (!r.to)
+        return image_fail(image, -ENOMEM, "no memory for the table of pages");
+    for (size_t i = 0; i < image->map_count; i++) {
+        const struct image_map *m = &image->maps[i];
+        for (uint32_t n = m->run; n < m->run + m->runs && image->place[i]; n++)
+            if (!(image->runs[n].flags & IMAGE_RUN_GUARD))
+                r.to[n] = image->place[i] + (image->runs[n].address - m->start);
+    }
+    run_workers(&r);
+    free(r.to);
+    if (r.error == -EBADMSG)
+        return image_fail(image, -EBADMSG,
+                          "the image '%s' is damaged: memory does not match its checksum",
+                          image->path);
+    return r.error ? image_fail(image, r.error, "cannot read the image '%s': %s", image->path,
+                                strerror(-r.error))
+                   : 0;
+}
+
+/* --- attributes
+ * --------------------------------------------------------------------------------------------------
+ */
+
+static void advise(const struct image_map *m, void *at)
+{
+    static const struct {
+        uint32_t flag;
+        int advice;
+    } advices[] = {
+        {IMAGE_SEQUENTIAL, MADV_SEQUENTIAL}, {IMAGE_RANDOM, MADV_RANDOM},
+        {IMAGE_DONTFORK, MADV_DONTFORK},     {IMAGE_DONTDUMP, MADV_DONTDUMP},
+        {IMAGE_WIPEONFORK, MADV_WIPEONFORK}, {IMAGE_HUGE, MADV_HUGEPAGE},
+        {IMAGE_NOHUGE, MADV_NOHUGEPAGE},     {IMAGE_MERGEABLE, MADV_MERGEABLE},
+    };
+    for (size_t i = 0; i < sizeof advices / sizeof *advices; i++)
+        if (m->flags & advices[i].flag)
+            madvise(at, m->end - m->start, advices[i].advice);
+}
+
+static int install_guards(struct image *image, const struct image_map *m, uint64_t place)
+{
+    for (uint32_t n = m->run; n < m->run + m->runs; n++) {
+        const struct image_run *run = &image->runs[n];
+        if (run->flags & IMAGE_RUN_GUARD &&
+            madvise((void *)(place + (run->address - m->start)), run->length, MADV_GUARD_INSTALL))
+            return image_fail(image, -errno, "cannot install guard pages: %s", strerror(errno));
+    }
+    return 0;
+}
+
+static int finish_one(struct image *image, size_t index)
+{
+    const struct image_map *m = &image->maps[index];
+    void *at = (void *)image->place[index];
+    size_t size = m->end - m->start;
+    int result = install_guards(image, m, image->place[index]);
+    if (result)
+        return result;
+    if (mprotect(at, size, (int)m->prot))
+        return image_fail(image, -errno, "cannot protect memory%s%s: %s", m->name ? " of " : "",
+                          image_string(image, m->name), strerror(errno));
+    advise(m, at);
+    if (m->flags & (IMAGE_LOCKED | IMAGE_LOCKFAULT) &&
+        mlock2(at, size, m->flags & IMAGE_LOCKFAULT ? MLOCK_ONFAULT : 0))
+        return image_fail(image, -errno, "cannot lock %zu bytes of memory (mlock): %s", size,
+                          strerror(errno));
+    return 0;
+}
+
+int memory_read(struct image *image)
+{
+    int result = read_all(image);
+    for (size_t i = 0; i < image->map_count && !result; i++)
+        result = image->place[i] ? finish_one(image, i) : 0;
+    return result;
+}

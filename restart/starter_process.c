@@ -1,0 +1,75 @@
+/* starter_process.c - does the image fit here, and what of the process the starter itself puts
+ * back. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "restart/starter.h"
+
+static int check_user(struct image *image)
+{
+    if (geteuid() == image->process->uid)
+        return 0;
+    return image_fail(image, -EPERM, "the image '%s' is of user %u; restart it as that user",
+                      image->path, image->process->uid);
+}
+
+int starter_check(struct image *image)
+{
+    if (image->header.page_size != (uint64_t)sysconf(_SC_PAGESIZE))
+        return image_fail(image, -ENOTSUP, "the image '%s' has pages of %llu bytes", image->path,
+                          (unsigned long long)image->header.page_size);
+    int result = check_user(image);
+    return result ? result : starter_check_cpu(image);
+}
+
+/* Entering it is the only true test; then back. */
+int process_check(struct image *image)
+{
+    int back = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int result = chdir(image->process->cwd) ? -errno : 0;
+    if (!result && back >= 0 && fchdir(back))
+        result = -errno;
+    if (back >= 0)
+        close(back);
+    if (result)
+        return image_fail(image, result, "cannot enter the program's working directory '%s': %s",
+                          image->process->cwd, strerror(-result));
+    return 0;
+}
+
+static void write_own(const char *path, const char *format, unsigned value)
+{
+    FILE *f = fopen(path, "we");
+    if (!f)
+        return;
+    fprintf(f, format, value);
+    fclose(f);
+}
+
+static void apply_scheduling(const struct image_process *p)
+{
+    struct sched_param param = {.sched_priority = p->priority};
+    setpriority(PRIO_PROCESS, 0, p->nice);
+    sched_setscheduler(0, p->policy, &param);
+    syscall(SYS_ioprio_set, 1, 0, p->io_priority);
+    if (p->cpus_size)
+        syscall(SYS_sched_setaffinity, 0, p->cpus_size, p->cpus);
+}
+
+int process_apply(struct image *image)
+{
+    const struct image_process *p = image->process;
+    if (chdir(p->cwd))
+        return image_fail(image, -errno, "cannot enter the program's working directory '%s': %s",
+                          p->cwd, strerror(errno));
+    apply_scheduling(p);
+    write_own("/proc/self/oom_score_adj", "%d", (unsigned)p->oom_score_adj);
+    write_own("/proc/self/coredump_filter", "0x%x", p->coredump_filter);
+    return 0;
+}
