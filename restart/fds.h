@@ -76,10 +76,10 @@ struct fds_entry {
     uint32_t path;  /* readlink(/proc/self/fd/N) */
     uint32_t extra; /* text of /proc/self/fdinfo/N, for the kinds that tell their state there */
     int32_t domain, type; /* of a socket */
-    int32_t padding;
-    int64_t offset; /* lseek(SEEK_CUR), -1 where there is none */
+    int32_t owner;        /* fcntl(F_GETOWN) */
+    int64_t offset;       /* lseek(SEEK_CUR), -1 where there is none */
     uint64_t dev, inode, rdev;
-    int64_t size;
+    int64_t size; /* st_size; of a pipe, the bytes in it */
     int64_t mtime, mtime_nsec;
     int64_t ctime, ctime_nsec;
 };

@@ -1,0 +1,84 @@
+/* starter_fds_plan.h - what the files of starter_fds.h share: where each descriptor of the image
+ * comes from. */
+#ifndef RESTART_STARTER_FDS_PLAN_H
+#define RESTART_STARTER_FDS_PLAN_H
+
+#include <stdbool.h>
+
+#include "restart/fds.h"
+#include "restart/starter_fds.h"
+#include "shadow/control.h"
+
+enum source {
+    FROM_NOWHERE,
+    FROM_LEADER, /* the same open file description as entry.shares */
+    FROM_SHADOW,
+    FROM_FILE,     /* opened by its path, checked */
+    FROM_GIVEN,    /* --fd */
+    FROM_COMMAND,  /* descriptor `command` of the restart command */
+    FROM_TERMINAL, /* /dev/tty */
+    FROM_MAKER,    /* made anew */
+};
+
+struct plan {
+    enum source source;
+    int command;
+    int made;         /* the descriptor, above the floor; -1: not yet */
+    const char *path; /* FROM_GIVEN */
+    bool cut;         /* grown: cut back to entry.size */
+};
+
+struct starter_fds {
+    struct starter_fds_options o;
+    struct fds_header *h;  /* our copy of the note */
+    struct plan *plans;    /* one for each entry */
+    struct control shadow; /* open (fd >= 0) when it holds this image's descriptors */
+    bool with_shadow;
+    bool key_in_use;       /* another process has the session: the restarted one needs its own */
+    const char *no_shadow; /* why the shadow does not help, for messages */
+    int floor;
+    bool failed;
+    char *error;
+    size_t error_size;
+};
+
+static inline const struct fds_entry *entry_at(const struct starter_fds *f, uint32_t i)
+{
+    return fds_entries(f->h) + i;
+}
+
+static inline const char *entry_path(const struct starter_fds *f, const struct fds_entry *e)
+{
+    return fds_string(f->h, e->path);
+}
+
+/* Adds a line to the error text: "descriptor N (PATH): " and the message. Returns -EINVAL. */
+int starter_fds_refuse(struct starter_fds *f, const struct fds_entry *e, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Moves a descriptor above the floor, close-on-exec; closes the old one. The new number, or -errno.
+ */
+int starter_fds_lift(const struct starter_fds *f, int fd);
+/* The index of the entry with that number, or -1. */
+long starter_fds_index(const struct starter_fds *f, int number);
+
+/* --- starter_fds_check.c --- */
+void starter_fds_plan(struct starter_fds *f);
+
+/* --- starter_fds_make.c --- */
+/* Can entry `i` be made anew from what the image tells? */
+bool starter_fds_can_make(const struct starter_fds *f, uint32_t i);
+/* Makes eventfds, timerfds, signalfds, pipes, empty epoll sets. 0 or -errno. */
+int starter_fds_make(struct starter_fds *f, uint32_t i);
+/* Fills the epoll sets, once everything stands under its number. */
+int starter_fds_fill_epoll(struct starter_fds *f);
+
+/* --- starter_fds_lock.c --- */
+/* Is there a lock that somebody else holds now? Refuses those by name. */
+void starter_fds_check_locks(struct starter_fds *f);
+/* Takes the locks: with a shadow only those of the process, else all. */
+int starter_fds_take_locks(struct starter_fds *f);
+
+/* --- starter_spawn.c: as hijack_start_shadow(), for this process. Its pid or -errno. --- */
+long starter_spawn_shadow(const struct hijack_params *params, const char *shadow);
+
+#endif
