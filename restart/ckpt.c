@@ -153,11 +153,13 @@ static long collect(void)
     step("prepare");
     if ((result = collect_fds()) || (result = ckpt_refuse()))
         return result;
+    step("process");
+    if ((result = ckpt_process())) /* before the pages: it fills some that must be in the image */
+        return result;
     step("memory");
     if ((result = ckpt_maps()) || (result = ckpt_pages()))
         return result;
-    step("process");
-    return (result = ckpt_process()) ? result : ckpt_layout();
+    return ckpt_layout();
 }
 
 static long commit(const char *path)
