@@ -304,12 +304,12 @@ static void a_missing_gdb_is_named(void **state)
     struct mi_session *s;
 
     (void)state;
-    assert_int_equal(mi_session_open(&s, &(struct mi_options){.gdb = "no-such-gdb"}), -ENOENT);
+    assert_int_equal(mi_session_open(&s, &(struct mi_options){.gdb = "/nonexistent/gdb"}), -ENOENT);
     assert_string_equal(mi_session_error(s),
-                        "cannot run \"no-such-gdb\": No such file or directory");
+                        "cannot run \"/nonexistent/gdb\": No such file or directory");
     assert_int_equal(mi_command(s, NULL, "-list-features"), -EPIPE);
     assert_string_equal(mi_session_error(s),
-                        "cannot run \"no-such-gdb\": No such file or directory");
+                        "cannot run \"/nonexistent/gdb\": No such file or directory");
     mi_session_close(s);
 }
 
