@@ -1,0 +1,111 @@
+#!/usr/bin/env bats
+# All or nothing: gdb killed at every command, the mutator killed or failing at every step, the target killed in the middle.
+# The target lives, unharmed and untraced; what a mutator that lived has begun is undone: text, mappings, signals as before.
+#
+# The faults are injected through the environment: HIJACK_FAULT_GDB=N, HIJACK_FAULT_GDB_BEFORE=N (gdbmi/mi_session.h),
+# HIJACK_FAULT_STEP=NAME, HIJACK_FAULT_FAIL=NAME (driver/steps.h).
+
+load lib
+
+setup() { work_begin; }
+teardown() { work_end; }
+
+STEPS=("attach" "safe point" "load" "shadow" "replace" "start" "detach")
+
+# attempt VARIABLE=VALUE...: hijacks $PID under a fault; $status tells how it ended
+attempt() {
+    status=0
+    output=$( (cd "$DIR" && exec env "$@" "$GDB_HIJACK" -q "$PID") 2>"$DIR/errors" 3>&-) || status=$?
+    errors=$(cat "$DIR/errors")
+}
+
+# No library, no shadow, no tracer, no word changed.
+unharmed() {
+    untraced && same && not grep -q libhijack "/proc/$PID/maps" && no_shadow
+}
+
+no_shadow() {
+    wait_until shadow_is_gone
+}
+
+shadow_is_gone() { ! pgrep -U "$WHO" -x hijack-shadow >/dev/null; }
+
+# gdb_killed VARIABLE: at command 1, 2, ... until the hijack gets through
+gdb_killed() {
+    local n
+    start_blocked read
+    snapshot before
+    for ((n = 1; n < 500; n++)); do
+        attempt "$1=$n"
+        [ "$status" -ne 0 ] || break
+        [ "$status" -eq 3 ] || [ "$status" -eq 1 ] || complain "$1=$n: status $status: $errors"
+        [ -n "$errors" ] || complain "$1=$n: no message"
+        unharmed || complain "$1=$n: $errors"
+    done
+    [ "$n" -gt 10 ] # or else nothing was injected
+    echo "# got through at command $n" >&3
+    release
+    unharmed
+    finish
+}
+
+@test "gdb killed right after each command in turn" { gdb_killed HIJACK_FAULT_GDB; }
+@test "gdb killed right before each command in turn" { gdb_killed HIJACK_FAULT_GDB_BEFORE; }
+
+@test "each step fails in turn: rolled back, status 3" {
+    start_blocked epoll_wait
+    snapshot before
+    for step in "${STEPS[@]}"; do
+        attempt HIJACK_FAULT_FAIL="$step"
+        [ "$status" -eq 3 ] || [ "$step $status" = "attach 1" ] || complain "$step: status $status: $errors"
+        grep -q "$step" <<<"$errors"
+        unharmed || complain "after $step"
+    done
+    finish
+}
+
+@test "the mutator is killed at each step in turn: the program goes on, and can be released or hijacked" {
+    for step in "${STEPS[@]}"; do
+        start_blocked epoll_wait
+        snapshot before
+        attempt HIJACK_FAULT_STEP="$step"
+        [ "$status" -eq 137 ] || complain "$step: status $status: $errors"
+        wait_until untraced 2>/dev/null
+        untraced
+        # What is left works like the original, and a release or another hijack is told how far it went.
+        if grep -q libhijack "/proc/$PID/maps"; then
+            release
+            unharmed
+        fi
+        hijack
+        release
+        unharmed
+        finish
+    done
+}
+
+@test "the program is killed in the middle: status 4, nothing left behind" {
+    for moment in 020 060 070 080 090 100 120; do
+        start_blocked read
+        (sleep "0.$moment" && exec kill -KILL "$PID") 3>&- &
+        killer=$!
+        attempt HIJACK_TEST=1
+        wait "$killer"
+        # 0: it was killed after the hijack; 1: before; 4: in between
+        [ "$status" -eq 4 ] || [ "$status" -eq 0 ] || [ "$status" -eq 1 ] || complain "$moment: status $status: $errors"
+        wait_until is_gone "$PID"
+        ends_with 1
+        no_shadow
+    done
+}
+
+@test "the shadow is killed: the program goes on, a checkpoint still works or says why not" {
+    start_blocked read
+    hijack
+    kill -KILL "$(shadow_of)"
+    status=0
+    gdb_hijack checkpoint "$PID" -o "$DIR/job.ckpt" 2>"$DIR/errors" || status=$?
+    [ "$status" -eq 0 ] || grep -q shadow "$DIR/errors"
+    untraced
+    finish
+}

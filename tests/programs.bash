@@ -1,0 +1,151 @@
+# shellcheck shell=bash
+# programs.bash - programs that nobody here wrote, with inputs made from nothing but arithmetic: the same each time.
+#
+# Each program is a function program_NAME: it makes the inputs in the current directory and sets COMMAND (run there, of two
+# to three seconds) and RESULTS (the files that make up its outcome; `out` is its standard output).
+
+PROGRAMS_ALL=(gawk bc python3 perl sqlite3 gzip glpsol spim)
+
+words() { # words COUNT: that many lines of pseudo-random words
+    awk -v n="$1" 'BEGIN { s = 12345; for (i = 0; i < n; i++) { line = i
+        for (j = 0; j < 8; j++) { s = (s * 16807) % 2147483647; line = line " " sprintf("w%x", s % 4001) }
+        print line } }'
+}
+
+program_gawk() {
+    words 300000 >words
+    # shellcheck disable=SC2016 # awk
+    COMMAND=(gawk '{ for (i = 2; i <= NF; i++) count[$i] += NR % 97; if (NR % 10000 == 0) print NR, length(count) }
+        END { n = asorti(count, key); for (i = 1; i <= n; i++) print key[i], count[key[i]] }' words)
+    RESULTS=(out)
+}
+
+program_bc() {
+    echo 'scale=1000; for (i = 1; i <= 6; i++) { print i, " "; a(1/i) + e(1/i) }' >sum.bc
+    COMMAND=(bc -l sum.bc)
+    RESULTS=(out)
+}
+
+program_python3() {
+    words 250000 >words
+    cat >work.py <<'END'
+import hashlib
+seen = {}
+with open("words") as source, open("copy", "w") as copy:
+    for number, line in enumerate(source):
+        for word in line.split()[1:]:
+            seen[word] = seen.get(word, 0) + number
+        copy.write(hashlib.sha256(line.encode()).hexdigest() + "\n")
+for word in sorted(seen):
+    print(word, seen[word])
+END
+    COMMAND=("$PYTHON" work.py)
+    RESULTS=(out copy)
+}
+
+program_perl() {
+    words 250000 >words
+    cat >work.pl <<'END'
+use strict;
+my (%seen, $bytes);
+open my $in, "<", "words" or die; open my $to, ">", "copy" or die;
+while (<$in>) {
+    my @w = split; shift @w;
+    $seen{$_} .= chr(65 + $. % 26) for @w;
+    s/w([0-9a-f]+)/reverse $1/ge;
+    print $to $_;
+}
+print "$_ ", length $seen{$_}, " ", substr($seen{$_}, -5), "\n" for sort keys %seen;
+END
+    COMMAND=(perl work.pl)
+    RESULTS=(out copy)
+}
+
+# All rows in one transaction, kept in the cache until it is committed.
+program_sqlite3() {
+    cat >work.sql <<'END'
+PRAGMA cache_size = -400000;
+CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER, b TEXT);
+BEGIN;
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 350000)
+INSERT INTO t SELECT i, (i * 7919) % 100003, printf('row %d of %d', i, (i * 31) % 1009) FROM n;
+CREATE INDEX ta ON t (a);
+UPDATE t SET b = b || a WHERE id % 3 = 0;
+SELECT count(*), sum(a), max(b) FROM t;
+COMMIT;
+SELECT a % 10, count(*), min(b) FROM t GROUP BY 1;
+PRAGMA integrity_check;
+END
+    COMMAND=(sqlite3 -bail base.db ".read work.sql")
+    RESULTS=(out base.db)
+}
+
+program_gzip() {
+    words 500000 >words
+    touch -d '2000-01-01' words
+    COMMAND=(gzip -9 -k words)
+    RESULTS=(words.gz)
+}
+
+# A knapsack with equal ratios: branch and bound has much to do.
+program_glpsol() {
+    awk 'BEGIN { srand(7); n = 34; s = 12345; print "maximize\n z:"
+        for (i = 1; i <= n; i++) { s = (s * 16807) % 2147483647; w[i] = 2 * (s % 5000) + 1000; printf " + %d x%d\n", w[i], i; t += w[i] }
+        print "subject to\n c:"; for (i = 1; i <= n; i++) printf " + %d x%d\n", w[i], i
+        printf " <= %d\nbinary\n", 2 * int(t / 4) + 1; for (i = 1; i <= n; i++) print " x" i; print "end" }' >knapsack.lp
+    COMMAND=(glpsol --lp knapsack.lp --tmlim 100000 -w solution)
+    RESULTS=(solution)
+}
+
+program_spim() {
+    cat >work.s <<'END'
+        .text
+        .globl main
+main:   li $t0, 0
+        li $t1, 12345
+outer:  li $t2, 200000
+inner:  mul $t1, $t1, 16807
+        addiu $t1, $t1, 11
+        addiu $t2, $t2, -1
+        bnez $t2, inner
+        move $a0, $t1
+        li $v0, 1
+        syscall
+        li $a0, 10
+        li $v0, 11
+        syscall
+        addiu $t0, $t0, 1
+        blt $t0, 40, outer
+        li $v0, 10
+        syscall
+END
+    COMMAND=(spim -file work.s)
+    RESULTS=(out)
+}
+
+# outcome: one checksum for all RESULTS in $DIR
+outcome() { (cd "$DIR" && cat "${RESULTS[@]}" | sha256sum); }
+
+# program_prepare NAME: inputs to $DIR, an undisturbed run there, its outcome to $UNDISTURBED and its milliseconds to $TOOK,
+# and the inputs again
+program_prepare() {
+    local begun
+    program_inputs "$1" || return 1
+    begun=${EPOCHREALTIME/./}
+    start_program "${COMMAND[@]}" && ends_with 0 || return 1
+    TOOK=$(((${EPOCHREALTIME/./} - begun) / 1000))
+    UNDISTURBED=$(outcome)
+    program_inputs "$1"
+}
+
+program_inputs() {
+    rm -rf "${DIR:?}"/*
+    pushd "$DIR" >/dev/null && "program_$1" && popd >/dev/null || return 1
+    [ "$WHO" = "$(id -un)" ] || chown -R "$WHO" "$DIR"
+}
+
+# A moment within the first 70 in 100 of the program's time.
+moment_of_program() {
+    local ms=$((RANDOM % (TOOK * 7 / 10 + 1)))
+    sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
+}
