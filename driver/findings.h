@@ -1,0 +1,31 @@
+/* findings.h - how the checks of preflight*.c gather what they find. Inside preflight*.c only. */
+#ifndef DRIVER_FINDINGS_H
+#define DRIVER_FINDINGS_H
+
+#include <stdarg.h>
+
+#include "driver/preflight.h"
+
+/* The process that is looked at. */
+struct preflight {
+    const struct preflight_options *options;
+    struct proc_info info;
+    struct findings *findings;
+    struct maps maps; /* empty when not readable */
+};
+
+/* More than all checks together can find: each adds at most a few. */
+#define FINDINGS_MAX 96
+
+int findings_start(struct findings *findings, struct failure *f);
+void findings_add(struct findings *findings, enum finding_severity severity, const char *id,
+                  const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* preflight_memory.c: what is mapped and open in it. */
+void preflight_program(struct preflight *p);
+void preflight_mappings(struct preflight *p);
+void preflight_descriptors(struct preflight *p);
+/* preflight_library.c: may and should the target load our library? */
+void preflight_library(struct preflight *p);
+
+#endif

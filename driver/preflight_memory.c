@@ -1,0 +1,252 @@
+/* preflight_memory.c - what a process has mapped and open that a hijack or a checkpoint cannot deal
+ * with. */
+#include <elf.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "driver/findings.h"
+#include "driver/objects.h"
+
+#define BOOTSTRAP_ROOM    512 /* bytes behind a library's text, where the first call is made from */
+#define DESCRIPTORS_SPARE 16  /* what a checkpoint opens for a moment */
+
+#define refuse(p, ...) findings_add((p)->findings, FINDING_REFUSE, __VA_ARGS__)
+#define refuse_checkpoint(p, ...)                                                                  \
+    findings_add((p)->findings, FINDING_REFUSE_CHECKPOINT, __VA_ARGS__)
+#define warn(p, ...) findings_add((p)->findings, FINDING_WARN, __VA_ARGS__)
+
+/* --- the program
+ * -------------------------------------------------------------------------------------------------
+ */
+
+/* The beginning of the program file: its ELF header and, as linkers put them there, its program
+ * headers. */
+struct beginning {
+    union {
+        Elf64_Ehdr header;
+        char bytes[4096];
+    };
+    size_t size;
+};
+
+static bool read_beginning(pid_t pid, struct beginning *out)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t n = read(fd, out->bytes, sizeof out->bytes);
+    close(fd);
+    out->size = n > 0 ? (size_t)n : 0;
+    return out->size >= sizeof out->header && !memcmp(out->bytes, ELFMAG, SELFMAG);
+}
+
+static bool has_interpreter(const struct beginning *b)
+{
+    const Elf64_Ehdr *h = &b->header;
+    for (size_t i = 0; i < h->e_phnum; i++) {
+        Elf64_Phdr p;
+        size_t at = h->e_phoff + i * sizeof p;
+        if (h->e_phoff > b->size || at + sizeof p > b->size)
+            return true; /* elsewhere in the file: the mapped libraries tell */
+        memcpy(&p, b->bytes + at, sizeof p);
+        if (p.p_type == PT_INTERP)
+            return true;
+    }
+    return false;
+}
+
+/* This program's own machine is the one that it knows how to patch. */
+static bool same_machine(const struct beginning *b)
+{
+    struct beginning own;
+    return b->header.e_ident[EI_CLASS] == ELFCLASS64 && read_beginning(getpid(), &own) &&
+           own.header.e_machine == b->header.e_machine;
+}
+
+static bool has_room(const struct objects *objects)
+{
+    for (size_t i = 0; i < objects_count(objects); i++) {
+        const struct object *o = objects_at(objects, i);
+        if (o->path[0] == '/' && o->text_end - o->text_used_end >= BOOTSTRAP_ROOM)
+            return true;
+    }
+    return false;
+}
+
+static void check_libc(struct preflight *p, const struct objects *objects)
+{
+    const struct object *libc = objects_libc(objects);
+    if (!libc)
+        refuse(p, "no-libc",
+               "process %d has no C library mapped that gdb-hijack knows (glibc or musl): a static "
+               "program, or one with a loader of its own",
+               (int)p->info.pid);
+    else if (!object_elf(objects, libc))
+        refuse(p, "libc-unreadable", "cannot read \"%s\", the C library of process %d", libc->path,
+               (int)p->info.pid);
+    else if (!has_room(objects))
+        refuse(p, "no-room",
+               "the text of every library of process %d fills its last page: there is no room for "
+               "the first call",
+               (int)p->info.pid);
+}
+
+void preflight_program(struct preflight *p)
+{
+    struct beginning b;
+    struct objects *objects;
+    struct failure f;
+    int pid = (int)p->info.pid;
+    if (read_beginning(p->info.pid, &b) && !same_machine(&b)) {
+        refuse(p, "machine", "process %d (%s) is a program of another architecture (32-bit?)", pid,
+               p->info.name);
+        return;
+    }
+    if (b.size && !has_interpreter(&b)) {
+        refuse(p, "static",
+               "process %d (%s) is a statically linked program: no library can be loaded into it",
+               pid, p->info.name);
+        return;
+    }
+    if (objects_open(p->info.pid, &p->maps, &objects, &f)) {
+        refuse(p, "objects", "%s", f.text);
+        return;
+    }
+    check_libc(p, objects);
+    objects_free(objects);
+}
+
+/* --- mappings
+ * ----------------------------------------------------------------------------------------------------
+ */
+
+static bool begins(const char *text, const char *with)
+{
+    return !strncmp(text, with, strlen(with));
+}
+
+static bool names_library(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash && !strcmp(slash + 1, "libhijack.so");
+}
+
+/* The rows of restart/state.def that /proc/PID/maps shows. */
+static const struct {
+    const char *begins, *id, *what;
+    bool shared_only;
+    enum finding_severity severity;
+} odd_mappings[] = {
+    {"anon_inode:[io_uring]", "io_uring", "an io_uring instance", false, FINDING_REFUSE},
+    {"anon_inode:", "special_memory", "a special mapping of the kernel", false,
+     FINDING_REFUSE_CHECKPOINT},
+    {"/[aio]", "async_io", "an asynchronous I/O context", false, FINDING_REFUSE_CHECKPOINT},
+    {"[uprobes]", "special_memory", "uprobes", false, FINDING_REFUSE_CHECKPOINT},
+    {"/SYSV", "sysv_shm", "System V shared memory", true, FINDING_REFUSE_CHECKPOINT},
+    {"/dev/zero", "shared_anonymous", "shared anonymous memory", true, FINDING_REFUSE_CHECKPOINT},
+    {"/memfd:", "shared_anonymous", "shared anonymous memory", true, FINDING_REFUSE_CHECKPOINT},
+    {"/dev/shm/", "shared_anonymous", "shared memory", true, FINDING_REFUSE_CHECKPOINT},
+    {"/anon_hugepage", "huge_pages", "hugetlb memory", false, FINDING_REFUSE_CHECKPOINT},
+    {"/dev/", "device_memory", "a mapped device", true, FINDING_REFUSE_CHECKPOINT},
+};
+#define ODD_MAPPINGS (sizeof odd_mappings / sizeof *odd_mappings)
+
+static void check_mapping(struct preflight *p, const struct mapping *m, bool seen[ODD_MAPPINGS])
+{
+    for (size_t i = 0; i < ODD_MAPPINGS; i++) {
+        if (!begins(m->path, odd_mappings[i].begins) || (odd_mappings[i].shared_only && !m->shared))
+            continue;
+        if (!seen[i])
+            findings_add(p->findings, odd_mappings[i].severity, odd_mappings[i].id,
+                         "process %d has %s (%s, at %" PRItaddr "): that cannot be restored",
+                         (int)p->info.pid, odd_mappings[i].what, m->path, m->start);
+        seen[i] = true;
+        return;
+    }
+}
+
+void preflight_mappings(struct preflight *p)
+{
+    bool seen[ODD_MAPPINGS] = {false}, hijacked = false;
+    for (size_t i = 0; i < p->maps.count; i++) {
+        check_mapping(p, &p->maps.at[i], seen);
+        hijacked |= names_library(p->maps.at[i].path);
+    }
+    if (hijacked)
+        refuse(p, "hijacked", "process %d is hijacked already; to undo that: gdb-hijack release %d",
+               (int)p->info.pid, (int)p->info.pid);
+}
+
+/* --- descriptors
+ * --------------------------------------------------------------------------------------------------
+ */
+
+static const struct {
+    const char *target, *id, *what;
+    enum finding_severity severity;
+} odd_descriptors[] = {
+    {"anon_inode:[io_uring]", "io_uring", "an io_uring instance", FINDING_REFUSE},
+    {"anon_inode:[userfaultfd]", "userfaultfd", "memory under userfaultfd", FINDING_REFUSE},
+    {"anon_inode:[perf_event]", "odd_descriptors", "a perf event", FINDING_REFUSE_CHECKPOINT},
+    {"anon_inode:bpf", "odd_descriptors", "a BPF object", FINDING_REFUSE_CHECKPOINT},
+    {"anon_inode:kvm", "odd_descriptors", "a virtual machine", FINDING_REFUSE_CHECKPOINT},
+    {"anon_inode:[fanotify]", "odd_descriptors", "a fanotify group", FINDING_REFUSE_CHECKPOINT},
+};
+#define ODD_DESCRIPTORS (sizeof odd_descriptors / sizeof *odd_descriptors)
+
+struct open_files {
+    struct preflight *p;
+    long count;
+    bool seen[ODD_DESCRIPTORS];
+};
+
+static int check_descriptor(void *context, int fd, const char *target)
+{
+    struct open_files *files = context;
+    files->count++;
+    for (size_t i = 0; i < ODD_DESCRIPTORS; i++) {
+        if (files->seen[i] || !begins(target, odd_descriptors[i].target))
+            continue;
+        findings_add(files->p->findings, odd_descriptors[i].severity, odd_descriptors[i].id,
+                     "process %d has %s (descriptor %d): that cannot be restored",
+                     (int)files->p->info.pid, odd_descriptors[i].what, fd);
+        files->seen[i] = true;
+    }
+    return 0;
+}
+
+static long descriptor_limit(pid_t pid)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/limits", (int)pid);
+    char *text = proc_slurp(path, NULL);
+    const char *line = text ? strstr(text, "Max open files") : NULL;
+    long limit = -1;
+    if (line)
+        sscanf(line + strlen("Max open files"), "%ld", &limit);
+    free(text);
+    return limit;
+}
+
+void preflight_descriptors(struct preflight *p)
+{
+    struct open_files files = {.p = p};
+    if (proc_descriptors(p->info.pid, check_descriptor, &files))
+        return;
+    long limit = descriptor_limit(p->info.pid);
+    if (limit >= 0 && files.count >= limit)
+        refuse(p, "descriptors",
+               "process %d has all of its %ld descriptors open: no library can be opened in it; "
+               "raise the limit: prlimit --pid %d --nofile=%ld",
+               (int)p->info.pid, limit, (int)p->info.pid, limit + 64);
+    else if (limit >= 0 && files.count > limit - DESCRIPTORS_SPARE)
+        refuse_checkpoint(p, "descriptors",
+                          "process %d has %ld of its %ld descriptors open: a checkpoint needs %d "
+                          "for a moment",
+                          (int)p->info.pid, files.count, limit, DESCRIPTORS_SPARE);
+}
