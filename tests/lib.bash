@@ -166,8 +166,8 @@ gdb_hijack() {
     (cd "$DIR" && exec "${AS[@]}" "$GDB_HIJACK" "$@")
 }
 
-hijack() { expect 0 gdb_hijack -q "${1:-$PID}"; }
-release() { expect 0 gdb_hijack release -q "${1:-$PID}"; }
+hijack() { expect 0 gdb_hijack -q "$PID"; }
+release() { expect 0 gdb_hijack release -q "$PID"; }
 
 # checkpoint OPTION...: of $PID to $DIR/job.ckpt
 checkpoint() { expect 0 gdb_hijack checkpoint "$PID" -o "$DIR/job.ckpt" "$@"; }

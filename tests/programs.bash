@@ -4,16 +4,20 @@
 # Each program is a function program_NAME: it makes the inputs in the current directory and sets COMMAND (run there, of two
 # to three seconds) and RESULTS (the files that make up its outcome; `out` is its standard output).
 
+# shellcheck disable=SC2034 # for the soak script
 PROGRAMS_ALL=(gawk bc python3 perl sqlite3 gzip glpsol spim)
 
-words() { # words COUNT: that many lines of pseudo-random words
-    awk -v n="$1" 'BEGIN { s = 12345; for (i = 0; i < n; i++) { line = i
+make_words() { # make_words TIMES: so many times the same 10000 lines of pseudo-random words
+    local n
+    awk 'BEGIN { s = 12345; for (i = 0; i < 10000; i++) { line = i
         for (j = 0; j < 8; j++) { s = (s * 16807) % 2147483647; line = line " " sprintf("w%x", s % 4001) }
-        print line } }'
+        print line } }' >some
+    for ((n = 0; n < $1; n++)); do cat some; done
+    rm some
 }
 
 program_gawk() {
-    words 300000 >words
+    make_words 30 >words
     # shellcheck disable=SC2016 # awk
     COMMAND=(gawk '{ for (i = 2; i <= NF; i++) count[$i] += NR % 97; if (NR % 10000 == 0) print NR, length(count) }
         END { n = asorti(count, key); for (i = 1; i <= n; i++) print key[i], count[key[i]] }' words)
@@ -21,13 +25,13 @@ program_gawk() {
 }
 
 program_bc() {
-    echo 'scale=1000; for (i = 1; i <= 6; i++) { print i, " "; a(1/i) + e(1/i) }' >sum.bc
+    echo 'scale=600; for (i = 1; i <= 5; i++) { print i, " "; a(1/i) + e(1/i) }' >sum.bc
     COMMAND=(bc -l sum.bc)
     RESULTS=(out)
 }
 
 program_python3() {
-    words 250000 >words
+    make_words 20 >words
     cat >work.py <<'END'
 import hashlib
 seen = {}
@@ -44,7 +48,7 @@ END
 }
 
 program_perl() {
-    words 250000 >words
+    make_words 12 >words
     cat >work.pl <<'END'
 use strict;
 my (%seen, $bytes);
@@ -81,19 +85,22 @@ END
 }
 
 program_gzip() {
-    words 500000 >words
+    make_words 7 >words
     touch -d '2000-01-01' words
     COMMAND=(gzip -9 -k words)
     RESULTS=(words.gz)
 }
 
-# A knapsack with equal ratios: branch and bound has much to do.
+# A market split problem: few variables, much branch and bound.
 program_glpsol() {
-    awk 'BEGIN { srand(7); n = 34; s = 12345; print "maximize\n z:"
-        for (i = 1; i <= n; i++) { s = (s * 16807) % 2147483647; w[i] = 2 * (s % 5000) + 1000; printf " + %d x%d\n", w[i], i; t += w[i] }
-        print "subject to\n c:"; for (i = 1; i <= n; i++) printf " + %d x%d\n", w[i], i
-        printf " <= %d\nbinary\n", 2 * int(t / 4) + 1; for (i = 1; i <= n; i++) print " x" i; print "end" }' >knapsack.lp
-    COMMAND=(glpsol --lp knapsack.lp --tmlim 100000 -w solution)
+    awk -v n=21 'BEGIN { s = 12345; print "minimize\n z: p1 + q1 + p2 + q2\nsubject to"
+        for (r = 1; r <= 2; r++) {
+            printf " c%d:", r
+            for (i = t = 0; i++ < n; t += w) { s = (s * 16807) % 2147483647; w = s % 1000; printf " + %d x%d\n", w, i }
+            printf " + p%d - q%d = %d\n", r, r, int(t / 2)
+        }
+        print "binary"; for (i = 1; i <= n; i++) print " x" i; print "end" }' >split.lp
+    COMMAND=(glpsol --lp split.lp --tmlim 100000 -w solution)
     RESULTS=(solution)
 }
 
@@ -115,7 +122,7 @@ inner:  mul $t1, $t1, 16807
         li $v0, 11
         syscall
         addiu $t0, $t0, 1
-        blt $t0, 40, outer
+        blt $t0, 6, outer
         li $v0, 10
         syscall
 END
@@ -148,4 +155,16 @@ program_inputs() {
 moment_of_program() {
     local ms=$((RANDOM % (TOOK * 7 / 10 + 1)))
     sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
+}
+
+# exit_and_restart NAME: started, hijacked at a random moment, checkpointed with --exit at another, restarted; the outcome
+# must be the undisturbed one. The disturbance may come too late: then there is nothing to hijack any more.
+exit_and_restart() {
+    program_inputs "$1" && start_program "${COMMAND[@]}" || return 1
+    moment_of_program
+    hijack || return 1
+    random_moment 100
+    checkpoint_exit || return 1
+    restart && ends_with 0 || return 1
+    [ "$(outcome)" = "$UNDISTURBED" ] || complain "$1: another outcome than undisturbed"
 }

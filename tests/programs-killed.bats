@@ -1,0 +1,217 @@
+#!/usr/bin/env bats
+# The commonest use: checkpoint, go on, be killed one day, restart, with no shadow left. Files are opened again by name
+# and must be what they were, or the restart is refused by name and nothing starts.
+
+load lib
+load programs
+
+setup() { work_begin; }
+teardown() { work_end; }
+
+# killed_after_checkpoint: $PID and its shadow are gone
+killed_after_checkpoint() {
+    local shadow
+    shadow=$(shadow_of) || return 1
+    checkpoint || return 1
+    random_moment 50
+    kill -KILL "$PID"
+    wait_until is_gone "$PID" && wait_until is_gone "$shadow"
+}
+
+# A reader and writer of three files that waits until the file `go` is there. It works alone: what it has open, and where
+# in the file it is, is all that matters.
+start_worker() {
+    seq 1000 1999 >"$DIR/data"
+    : >"$DIR/log"
+    chown "$WHO" "$DIR"/*
+    cat >"$DIR/worker.py" <<'END'
+import os, time
+data = os.open("data", os.O_RDONLY)
+log = os.open("log", os.O_RDWR)
+first = os.read(data, 50)
+os.write(log, first)
+open("ready", "w").close()
+while not os.path.exists("go"):
+    time.sleep(0.01)
+os.write(log, os.read(data, 50))
+os.lseek(log, 0, 0)
+os.write(1, os.read(log, 1000))
+END
+    start_program "$PYTHON" "$DIR/worker.py"
+    wait_until test -e "$DIR/ready"
+    wait_until is_blocked "$PID"
+}
+
+worker_is_right() {
+    touch "$DIR/go"
+    ends_with 0
+    [ "$(cat "$DIR/out")" = "$(seq 1000 1019)" ] || complain "$(cat "$DIR/out")"
+}
+
+start_killed_worker() {
+    start_worker && hijack && killed_after_checkpoint
+}
+
+# restart_refused PATTERN OPTION...: status 1, a message with PATTERN, and no program
+restart_refused() {
+    local pattern=$1
+    shift
+    expect 1 as env -C "$DIR" "$GDB_HIJACK" restart "$@" "$DIR/job.ckpt" || return 1
+    [ -z "$output" ] || complain "on stdout: $output" || return 1
+    grep -q -- "$pattern" <<<"$errors" || complain "no \"$pattern\" in: $errors"
+}
+
+# writes PROGRAM: its output may have grown since the image, and is cut back
+writes() {
+    program_prepare "$1"
+    program_inputs "$1"
+    start_program "${COMMAND[@]}"
+    moment_of_program
+    hijack
+    killed_after_checkpoint
+    restart --rollback-files
+    ends_with 0
+    [ "$(outcome)" = "$UNDISTURBED" ]
+}
+
+@test "python3, reading and writing files" { writes python3; }
+@test "gzip of a large file" { writes gzip; }
+@test "sqlite3 with an open transaction" { writes sqlite3; }
+
+@test "nothing changed: restarts without options" {
+    start_killed_worker
+    restart
+    worker_is_right
+}
+
+@test "twice from the same image" {
+    start_killed_worker
+    restart_ready
+    kill -KILL "$MAIN"
+    ends_with 137
+    restart
+    worker_is_right
+}
+
+@test "a file is gone: refused by name; back again: restarts" {
+    start_killed_worker
+    mv "$DIR/data" "$DIR/elsewhere"
+    restart_refused '/data"*'
+    mv "$DIR/elsewhere" "$DIR/data"
+    restart
+    worker_is_right
+}
+
+@test "a file is replaced by another of the same name: refused by name" {
+    start_killed_worker
+    cp -p "$DIR/data" "$DIR/new"
+    mv "$DIR/new" "$DIR/data"
+    restart_refused /data
+    restart --accept-changed-files
+    worker_is_right
+}
+
+@test "a file is shorter: refused by name, with --rollback-files too" {
+    start_killed_worker
+    truncate -s 100 "$DIR/data"
+    restart_refused /data
+    restart_refused /data --rollback-files
+}
+
+@test "a file has other contents: refused by name, accepted with --accept-changed-files" {
+    start_killed_worker
+    seq 1000 1999 | dd of="$DIR/data" conv=notrunc status=none
+    restart_refused /data
+    restart_refused /data --rollback-files
+    restart --accept-changed-files
+    worker_is_right
+}
+
+@test "a file has grown: refused by name, cut back with --rollback-files" {
+    start_killed_worker
+    size=$(stat -c %s "$DIR/log")
+    echo "more of it" >>"$DIR/log"
+    restart_refused /log
+    [ "$(stat -c %s "$DIR/log")" -gt "$size" ] # a refusal touches nothing
+    restart_ready --rollback-files
+    [ "$(stat -c %s "$DIR/log")" -eq "$size" ]
+    worker_is_right
+}
+
+@test "--fd gives another file under a number" {
+    start_killed_worker
+    cp -p "$DIR/data" "$DIR/other"
+    rm "$DIR/data"
+    restart_refused /data
+    restart --fd 3="$DIR/other"
+    worker_is_right
+}
+
+@test "standard output was a pipe that is gone: it is the restart command's" {
+    mkfifo "$DIR/pipe"
+    chown "$WHO" "$DIR/pipe"
+    cat "$DIR/pipe" >/dev/null 3>&- &
+    reader=$!
+    STARTED+=("$reader")
+    seq 1000 1999 >"$DIR/data"
+    start sh -c "exec '$PYTHON' -c 'import os, time
+while not os.path.exists(\"go\"): time.sleep(0.01)
+print(\"here I am\")' >pipe"
+    wait_until has_exec "$PID" "$(readlink -f "$PYTHON")"
+    wait_until is_blocked "$PID"
+    hijack
+    killed_after_checkpoint
+    ends_with 0 "$reader"
+    restart
+    touch "$DIR/go"
+    ends_with 0
+    grep -q "here I am" "$DIR/out"
+}
+
+@test "the restarted program has the restart command's process id, parent and exit status" {
+    start "$PYTHON" -c 'import os, sys, time
+while not os.path.exists("go"): time.sleep(0.01)
+sys.exit(23)'
+    wait_until has_exec "$PID" "$(readlink -f "$PYTHON")"
+    wait_until is_blocked "$PID"
+    hijack
+    killed_after_checkpoint
+    restart_ready
+    [ "$(awk '{ print $4 }' "/proc/$MAIN/stat")" = $$ ] || [ "$(awk '{ print $4 }' "/proc/$MAIN/stat")" = "$BASHPID" ]
+    touch "$DIR/go"
+    ends_with 23
+}
+
+@test "a checkpoint is never half there: a full disk, RLIMIT_FSIZE; the older image stays" {
+    start_blocked read
+    hijack
+    checkpoint
+    sum=$(sha256sum <"$DIR/job.ckpt")
+    expect 1 gdb_hijack checkpoint "$PID" -o /dev/full
+    prlimit --fsize=4096:4096 --pid "$PID"
+    status=0
+    gdb_hijack checkpoint "$PID" -o "$DIR/job.ckpt" 2>"$DIR/errors" || status=$?
+    [ "$status" -ne 0 ]
+    grep -qi "RLIMIT_FSIZE\|file size\|too large" "$DIR/errors"
+    [ "$(sha256sum <"$DIR/job.ckpt")" = "$sum" ]
+    [ "$(find "$DIR" -name '*.ckpt*' | wc -l)" = 1 ] # no temporary file is left
+    untraced
+    finish
+}
+
+@test "damaged images are refused by name, nothing starts" {
+    start_killed_worker
+    size=$(stat -c %s "$DIR/job.ckpt")
+    cp "$DIR/job.ckpt" "$DIR/whole"
+    for keep in 0 10 100 $((size / 2)) $((size - 1)); do
+        head -c "$keep" "$DIR/whole" >"$DIR/job.ckpt"
+        restart_refused job.ckpt || complain "cut to $keep bytes"
+    done
+    for at in 0 5 40 100 $((size / 3)) $((size / 2)); do
+        cp "$DIR/whole" "$DIR/job.ckpt"
+        printf '\xa5' | dd of="$DIR/job.ckpt" bs=1 seek="$at" conv=notrunc status=none
+        cmp -s "$DIR/whole" "$DIR/job.ckpt" || restart_refused job.ckpt || complain "byte $at changed"
+    done
+    echo "no image at all" >"$DIR/job.ckpt"
+    restart_refused job.ckpt
+}
