@@ -126,7 +126,7 @@ int cmd_hijack(int argc, char **argv)
                                      .parser = parse,
                                      .args_doc = "PID",
                                      .doc = "Makes the running process PID checkpointable."};
-    struct arguments a = {0};
+    struct arguments a = {.options.safe_point_ms = HIJACK_SAFE_POINT_MS};
     argp_err_exit_status = EXIT_USAGE;
     return argp_parse(&argp, argc, argv, 0, NULL, &a) ? EXIT_USAGE : run(&a);
 }
@@ -137,7 +137,7 @@ int cmd_release(int argc, char **argv)
                                      .parser = parse,
                                      .args_doc = "PID",
                                      .doc = "Undoes the hijack of process PID: it is as it was before."};
-    struct arguments a = {.release = true};
+    struct arguments a = {.release = true, .options.safe_point_ms = HIJACK_SAFE_POINT_MS};
     argp_err_exit_status = EXIT_USAGE;
     return argp_parse(&argp, argc, argv, 0, NULL, &a) ? EXIT_USAGE : run(&a);
 }

@@ -175,9 +175,8 @@ static int unsafe_to_patch(void *context, const struct target *target, taddr pc,
 
 static int step_safe_point(struct hijack *h, struct failure *f)
 {
-    int wait = h->options->safe_point_ms ? h->options->safe_point_ms : HIJACK_SAFE_POINT_MS;
     uint64_t number;
-    int code = target_find_safe_point(&h->target, wait, unsafe_to_patch, h->replace, f);
+    int code = target_find_safe_point(&h->target, h->options->safe_point_ms, unsafe_to_patch, h->replace, f);
     if (code == 0)
         code = inferior_register(h->target.inferior, arch.syscall_number, &number, f);
     if (code == 0)

@@ -1,5 +1,6 @@
 /* inferior.c - see inferior.h. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@ struct inferior {
     char version[32];
     char *description;
     char *number_list; /* of the general registers, for -data-list-register-values */
+    char signal[32]; /* that the target was about to get when it was stopped by an attach; or "" */
     bool fresh; /* the values below are of the present stop */
     size_t count;
     struct {
@@ -75,8 +77,10 @@ static int set_up(struct inferior *inferior, const char *blank, struct failure *
     free(path);
     if (code < 0)
         return gdb_failed(inferior, code, "cannot give gdb its empty executable", f);
-    /* The program's signals are its own; SIGTRAP is how a stopped process reports. */
+    /* The program's signals are its own, SIGTRAP and SIGINT too: without breakpoints and steps gdb needs neither. */
     COMMAND(inferior, f, "cannot set gdb up", NULL, "-interpreter-exec console \"handle all nostop noprint pass\"");
+    COMMAND(inferior, f, "cannot set gdb up", NULL,
+            "-interpreter-exec console \"handle SIGTRAP SIGINT nostop noprint pass\"");
     return 0;
 }
 
@@ -154,16 +158,37 @@ static int read_registers(struct inferior *inferior, struct failure *f)
     return 0;
 }
 
+/* What the target was about to get when the attach stopped it. GDB takes a SIGTRAP of the program's own for its doing and
+ * would drop it (infrun.c, STOP_QUIETLY_NO_SIGSTOP): the kernel says what it really is, and we have GDB pass it on. */
+static int find_pending_signal(struct inferior *inferior, const char *reported, struct failure *f)
+{
+    const struct mi_value *result;
+    uint64_t number;
+    inferior->signal[0] = '\0';
+    if (reported && strcmp(reported, "0") != 0 && strcmp(reported, "SIGSTOP") != 0) {
+        snprintf(inferior->signal, sizeof inferior->signal, "%s", reported);
+        return 0;
+    }
+    COMMAND(inferior, f, "cannot see why the target stopped", &result,
+            "-data-evaluate-expression $_siginfo.si_signo");
+    if (mi_u64(result, "value", &number) < 0 || number != SIGTRAP)
+        return 0;
+    snprintf(inferior->signal, sizeof inferior->signal, "SIGTRAP");
+    COMMAND(inferior, f, "cannot pass SIGTRAP on", NULL, "-interpreter-exec console \"queue-signal SIGTRAP\"");
+    return 0;
+}
+
 int inferior_attach(struct inferior *inferior, pid_t pid, struct failure *f)
 {
+    const struct mi_value *event;
     mi_drop_events(inferior->mi, NULL);
     COMMAND(inferior, f, "cannot attach", NULL, "-target-attach %d", (int) pid);
     inferior->pid = pid;
-    int code = mi_wait_event(inferior->mi, "stopped", NULL, -1); /* ^done comes before the process has stopped */
+    inferior->fresh = false;
+    int code = mi_wait_event(inferior->mi, "stopped", &event, -1); /* ^done comes before the process has stopped */
     if (code < 0)
         return gdb_failed(inferior, code, "cannot attach", f);
-    inferior->fresh = false;
-    return 0;
+    return find_pending_signal(inferior, mi_string(event, "signal-name"), f);
 }
 
 int inferior_detach(struct inferior *inferior, struct failure *f)
@@ -176,6 +201,11 @@ int inferior_detach(struct inferior *inferior, struct failure *f)
 bool inferior_attached(const struct inferior *inferior)
 {
     return inferior->pid != 0;
+}
+
+const char *inferior_pending_signal(const struct inferior *inferior)
+{
+    return inferior->signal;
 }
 
 const char *inferior_gdb_version(const struct inferior *inferior)

@@ -33,6 +33,10 @@ int inferior_attach(struct inferior *inferior, pid_t pid, struct failure *f);
 int inferior_detach(struct inferior *inferior, struct failure *f);
 bool inferior_attached(const struct inferior *inferior);
 
+/* The signal that the target was about to get when it was stopped, or "". It gets it when it runs again; a handler may
+ * then leave by longjmp from wherever the target is. */
+const char *inferior_pending_signal(const struct inferior *inferior);
+
 /* "13.1" */
 const char *inferior_gdb_version(const struct inferior *inferior);
 /* GDB's target description of the live target (XML), valid until close. Asked for at the first call. */

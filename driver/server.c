@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "driver/arch.h"
@@ -133,15 +134,46 @@ static int reissue(struct server *server, uint64_t number, taddr pc, struct fail
     return inferior_write(server->inferior, server->frame + SERVER_FRAME_RESULT, saved, sizeof saved, f);
 }
 
+static int milliseconds_until(const struct timespec *deadline)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int) ((deadline->tv_sec - now.tv_sec) * 1000 + (deadline->tv_nsec - now.tv_nsec) / 1000000);
+}
+
+/* Runs the target to the entry of a call that is the server's: SERVER_CALL, or one with which it leaves. The program
+ * makes some of these calls as well, in signal handlers that came between; a handler that left the server by longjmp
+ * makes the deadline pass. */
+static int run_until(struct server *server, bool (*is_it)(const struct server *, long number, taddr pc), int timeout_ms,
+                     struct failure *f)
+{
+    struct timespec deadline;
+    clock_gettime(CLOCK_MONOTONIC, &deadline);
+    deadline.tv_sec += timeout_ms / 1000;
+    for (;;) {
+        long number;
+        uint64_t pc;
+        int left = milliseconds_until(&deadline);
+        int code = left > 0 ? inferior_continue(server->inferior, &number, left, f)
+                            : fail(f, -ETIMEDOUT, "the target does not come back from the calls made in it");
+        if (code == 0)
+            code = inferior_register(server->inferior, arch.pc, &pc, f);
+        if (code < 0 || is_it(server, number, pc))
+            return code;
+    }
+}
+
+static bool asks(const struct server *server, long number, taddr pc)
+{
+    (void) server;
+    (void) pc;
+    return number == SERVER_CALL;
+}
+
 /* Runs the target until the server asks for a request. */
 static int await_request(struct server *server, struct failure *f)
 {
-    for (;;) {
-        long number;
-        int code = inferior_continue(server->inferior, &number, ANSWER_MS, f);
-        if (code < 0 || number == SERVER_CALL)
-            return code;
-    }
+    return run_until(server, asks, ANSWER_MS, f);
 }
 
 static int put_code(struct server *server, taddr pc, struct failure *f)
@@ -213,21 +245,15 @@ int server_call(struct server *server, taddr function, const uint64_t arguments[
     return code;
 }
 
-/* The server asked and gets nothing: it leaves, by rt_sigreturn from its own code, or to the program's system call
- * instruction with restart_syscall. At the entry of either the target will not come back to the server. A signal
- * handler that runs on the way makes both calls as well, from elsewhere. */
+/* By rt_sigreturn from its own code, or at the program's system call instruction with restart_syscall. At the entry of
+ * either the target will not come back to the server. */
+static bool leaves(const struct server *server, long number, taddr pc)
+{
+    return (number == SYS_rt_sigreturn && server_holds(server, pc)) || number == SYS_restart_syscall;
+}
+
 int server_leave(struct server *server, struct failure *f)
 {
-    for (;;) {
-        long number;
-        uint64_t pc;
-        int code = inferior_continue(server->inferior, &number, LEAVE_MS, f);
-        if (code == 0)
-            code = inferior_register(server->inferior, arch.pc, &pc, f);
-        if (code < 0)
-            return code;
-        if ((number == SYS_rt_sigreturn && server_holds(server, pc)) || number == SYS_restart_syscall)
-            break;
-    }
-    return inferior_write(server->inferior, server->code, server->original, server->size, f);
+    int code = run_until(server, leaves, LEAVE_MS, f); /* the server asked, and gets no request */
+    return code < 0 ? code : inferior_write(server->inferior, server->code, server->original, server->size, f);
 }

@@ -108,6 +108,10 @@ static int is_safe(struct target *target, target_unsafe *extra, void *context, c
         snprintf(reason, SAFEPOINT_REASON, "still in the code of an earlier gdb-hijack");
         return 0;
     }
+    if (*inferior_pending_signal(target->inferior)) {
+        snprintf(reason, SAFEPOINT_REASON, "about to handle %s", inferior_pending_signal(target->inferior));
+        return 0;
+    }
     if (extra && extra(context, target, pc, reason))
         return 0;
     int code = inferior_register(target->inferior, arch.thread_pointer, &thread_pointer, f);
