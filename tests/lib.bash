@@ -100,12 +100,21 @@ random_moment() { sleep "0.$(printf %03d $((RANDOM % $1)))"; }
 
 # --- programs ---------------------------------------------------------------------------------------------------------
 
+# Descriptors that bats, make or a shell above left open are not for the program: a restart would ask for them.
+close_inherited() {
+    local fd
+    for fd in "/proc/$BASHPID/fd"/*; do
+        fd=${fd##*/}
+        [ "$fd" -le 2 ] || [ "$fd" = 255 ] || eval "exec $fd>&-"
+    done
+}
+
 # start COMMAND...: as $WHO in $DIR, reading $IN (default: nothing), writing $DIR/out and $DIR/err. Its process is $MAIN.
 start() {
     as_prefix
     rm -f "$DIR/ready" "$DIR/stop"
     "${AS[@]}" touch "$DIR/out" "$DIR/err" || return 1
-    (cd "$DIR" && exec env READY="$DIR/ready" STOP="$DIR/stop" "${AS[@]}" "$@") \
+    (close_inherited && cd "$DIR" && exec env READY="$DIR/ready" STOP="$DIR/stop" "${AS[@]}" "$@") \
         <"${IN:-/dev/null}" >"$DIR/out" 2>"$DIR/err" 3>&- &
     MAIN=$! PID=$!
     STARTED+=("$MAIN")
@@ -182,7 +191,7 @@ checkpoint_exit() {
 # until it is the program again and no longer the starter.
 restart() {
     as_prefix
-    (cd "$DIR" && exec "${AS[@]}" "$GDB_HIJACK" restart "$@" "$DIR/job.ckpt") \
+    (close_inherited && cd "$DIR" && exec "${AS[@]}" "$GDB_HIJACK" restart "$@" "$DIR/job.ckpt") \
         <"${IN:-/dev/null}" >>"$DIR/${OUT:-out}" 2>>"$DIR/err" 3>&- &
     MAIN=$! PID=$!
     STARTED+=("$MAIN")
@@ -265,5 +274,7 @@ rounds() {
         is_alive "$PID" || { complain "ended before round $n: $(cat "$DIR/err")"; return 1; }
         random_moment 50
         round "${2:-}" || { complain "in round $n"; return 1; }
+        # shellcheck disable=SC2034 # the soak scripts print it
+        SOAK_DONE=$n
     done
 }
