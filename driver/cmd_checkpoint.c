@@ -1,9 +1,10 @@
 /*
- * cmd_checkpoint.c - `gdb-hijack checkpoint PID`: leaves a request with the process's shadow, raises the checkpoint
- * signal, waits for the report.
+ * cmd_checkpoint.c - `gdb-hijack checkpoint PID`: leaves a request with the process's shadow,
+ * raises the checkpoint signal, waits for the report.
  *
- * A signal kills a process that does not handle it. So before it is raised: the process is the one that the shadow
- * watches (pidfd, pid and start time), it is ours, and a handler is installed (SigCgt; an exec takes it away).
+ * A signal kills a process that does not handle it. So before it is raised: the process is the one
+ * that the shadow watches (pidfd, pid and start time), it is ours, and a handler is installed
+ * (SigCgt; an exec takes it away).
  */
 #include <argp.h>
 #include <errno.h>
@@ -57,23 +58,26 @@ struct work {
 enum { KEY_JSON = 256, KEY_EXIT, KEY_STATUS, KEY_TIMEOUT };
 
 static const struct argp_option options[] = {
-    {"output", 'o', "FILE", 0, "the image (default: hijack.PID.STARTTIME.ckpt where the hijack was ordered)", 0},
+    {"output", 'o', "FILE", 0,
+     "the image (default: hijack.PID.STARTTIME.ckpt where the hijack was ordered)", 0},
     {"exit", KEY_EXIT, NULL, 0, "the program ends once the image is safely on disk", 0},
     {"exit-status", KEY_STATUS, "N", 0, "its exit status then (default 85)", 0},
-    {"timeout", KEY_TIMEOUT, "SECONDS", 0, "how long to wait for the checkpoint to begin (default 10)", 0},
+    {"timeout", KEY_TIMEOUT, "SECONDS", 0,
+     "how long to wait for the checkpoint to begin (default 10)", 0},
     {"json", KEY_JSON, NULL, 0, "print the result as JSON", 0},
     {"quiet", 'q', NULL, 0, "print nothing but errors", 0},
     {0},
 };
 
-static int number(struct argp_state *state, const char *what, const char *text, long least, long most)
+static int number(struct argp_state *state, const char *what, const char *text, long least,
+                  long most)
 {
     char *end;
     errno = 0;
     long value = strtol(text, &end, 10);
     if (errno || end == text || *end || value < least || value > most)
         argp_error(state, "%s \"%s\" is no number from %ld to %ld", what, text, least, most);
-    return (int) value;
+    return (int)value;
 }
 
 static error_t parse(int key, char *argument, struct argp_state *state)
@@ -120,17 +124,20 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 
 static int check_process(struct work *w)
 {
-    int pid = (int) w->a->pid;
-    w->pidfd = (int) syscall(SYS_pidfd_open, w->a->pid, 0);
+    int pid = (int)w->a->pid;
+    w->pidfd = (int)syscall(SYS_pidfd_open, w->a->pid, 0);
     if (w->pidfd < 0 || control_process(w->a->pid, &w->process))
         return fail(&w->f, -ESRCH, "there is no process %d", pid);
     if (geteuid() != 0 && w->process.uid != geteuid())
-        return fail(&w->f, -EPERM, "process %d belongs to another user (%u)", pid, (unsigned) w->process.uid);
+        return fail(&w->f, -EPERM, "process %d belongs to another user (%u)", pid,
+                    (unsigned)w->process.uid);
     if (w->process.state == 'Z' || w->process.state == 'X')
         return fail(&w->f, -ESRCH, "process %d has ended", pid);
     if (w->process.state == 'T' || w->process.state == 't')
-        return fail(&w->f, -EBUSY, "process %d is stopped and cannot take a checkpoint; continue it first (kill -CONT %d)",
-                    pid, pid);
+        return fail(
+            &w->f, -EBUSY,
+            "process %d is stopped and cannot take a checkpoint; continue it first (kill -CONT %d)",
+            pid, pid);
     return 0;
 }
 
@@ -139,7 +146,7 @@ static bool has_agent(pid_t pid)
 {
     char path[64], line[PATH_MAX + 128];
     bool found = false;
-    snprintf(path, sizeof path, "/proc/%d/maps", (int) pid);
+    snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
     FILE *maps = fopen(path, "re");
     while (maps && !found && fgets(line, sizeof line, maps))
         found = strstr(line, "/libhijack.so") != NULL;
@@ -150,7 +157,7 @@ static bool has_agent(pid_t pid)
 
 static int find_shadow(struct work *w)
 {
-    int pid = (int) w->a->pid;
+    int pid = (int)w->a->pid;
     int error = control_find(w->a->pid, &w->control, &w->status);
     if (!error)
         return 0;
@@ -159,10 +166,12 @@ static int find_shadow(struct work *w)
         return fail(&w->f, error, "process %d has ended", pid);
     if (has_agent(w->a->pid))
         return fail(&w->f, error,
-                    "the shadow of process %d is gone; a raw signal still takes a checkpoint; to get a shadow: "
+                    "the shadow of process %d is gone; a raw signal still takes a checkpoint; to "
+                    "get a shadow: "
                     "gdb-hijack release %d, then gdb-hijack %d",
                     pid, pid, pid);
-    return fail(&w->f, error, "process %d is not hijacked; gdb-hijack %d makes it checkpointable", pid, pid);
+    return fail(&w->f, error, "process %d is not hijacked; gdb-hijack %d makes it checkpointable",
+                pid, pid);
 }
 
 static int check_handler(struct work *w)
@@ -171,9 +180,10 @@ static int check_handler(struct work *w)
     if (signal >= 1 && signal <= 64 && w->process.caught & 1ULL << (signal - 1))
         return 0;
     return fail(&w->f, -ENOENT,
-                "process %d does not handle signal %d any more (it has executed another program, or was released): "
+                "process %d does not handle signal %d any more (it has executed another program, "
+                "or was released): "
                 "the signal would kill it",
-                (int) w->a->pid, signal);
+                (int)w->a->pid, signal);
 }
 
 /* The soft limit on open files of a process; RLIM_INFINITY when it is not to be known. */
@@ -188,7 +198,7 @@ static int check_descriptors(struct work *w)
     char path[64];
     rlim_t limit = limit_of(w->a->pid), used = 0;
     struct dirent *entry;
-    snprintf(path, sizeof path, "/proc/%d/fd", (int) w->a->pid);
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)w->a->pid);
     DIR *directory = opendir(path);
     while (directory && (entry = readdir(directory)))
         used += entry->d_name[0] != '.' && strtoull(entry->d_name, NULL, 10) < limit;
@@ -197,10 +207,11 @@ static int check_descriptors(struct work *w)
     if (used + FREE_DESCRIPTORS <= limit)
         return 0;
     return fail(&w->f, -EMFILE,
-                "process %d has %llu of at most %llu descriptors open and a checkpoint needs %d for a moment; raise "
+                "process %d has %llu of at most %llu descriptors open and a checkpoint needs %d "
+                "for a moment; raise "
                 "its limit: prlimit --pid %d --nofile=%llu",
-                (int) w->a->pid, (unsigned long long) used, (unsigned long long) limit, FREE_DESCRIPTORS,
-                (int) w->a->pid, (unsigned long long) limit + 64);
+                (int)w->a->pid, (unsigned long long)used, (unsigned long long)limit,
+                FREE_DESCRIPTORS, (int)w->a->pid, (unsigned long long)limit + 64);
 }
 
 /* Relative to where this command runs, as the user sees it. */
@@ -216,7 +227,7 @@ static int choose_path(struct work *w)
     if (file[0] != '/' && !getcwd(to, size))
         return fail_errno(&w->f, -errno, "cannot find the current directory");
     size_t used = strlen(to);
-    if ((size_t) snprintf(to + used, size - used, "%s%s", used ? "/" : "", file) >= size - used)
+    if ((size_t)snprintf(to + used, size - used, "%s%s", used ? "/" : "", file) >= size - used)
         return fail(&w->f, -ENAMETOOLONG, "the file name is too long");
     return 0;
 }
@@ -257,16 +268,17 @@ static int check_path(struct work *w)
     directory_of(w, directory, sizeof directory);
     error = can_write(w, directory);
     if (error)
-        return fail_errno(&w->f, error, "process %d (user %u) cannot write an image into directory '%s'%s",
-                          (int) w->a->pid, (unsigned) w->process.uid, directory,
+        return fail_errno(&w->f, error,
+                          "process %d (user %u) cannot write an image into directory '%s'%s",
+                          (int)w->a->pid, (unsigned)w->process.uid, directory,
                           w->a->file ? "" : "; name another place with -o");
     return 0;
 }
 
 static int check(struct work *w)
 {
-    static int (*const checks[])(struct work *) = {check_process, find_shadow, check_handler, check_descriptors,
-                                                   check_path};
+    static int (*const checks[])(struct work *) = {check_process, find_shadow, check_handler,
+                                                   check_descriptors, check_path};
     int error = 0;
     for (size_t i = 0; !error && i < sizeof checks / sizeof *checks; i++)
         error = checks[i](w);
@@ -277,7 +289,7 @@ static int check(struct work *w)
 
 static int leave_request(struct work *w)
 {
-    int pid = (int) w->a->pid;
+    int pid = (int)w->a->pid;
     w->request.flags = w->a->leave ? FRAME_LEAVE : 0;
     w->request.exit_status = w->a->exit_status;
     int error = control_ask(&w->control, FRAME_REQUEST, &w->request, sizeof w->request, NULL);
@@ -285,7 +297,8 @@ static int leave_request(struct work *w)
         return fail(&w->f, error, "another checkpoint of process %d is under way", pid);
     if (error)
         return fail_errno(&w->f, error, "the shadow of process %d did not take the request", pid);
-    /* The pidfd was opened before the shadow's word was compared with /proc: it is the process meant. */
+    /* The pidfd was opened before the shadow's word was compared with /proc: it is the process
+     * meant. */
     if (syscall(SYS_pidfd_send_signal, w->pidfd, w->status.status.signal, NULL, 0) < 0)
         return fail_errno(&w->f, -errno, "cannot signal process %d", pid);
     return 0;
@@ -300,25 +313,27 @@ static bool has_ended(const struct work *w, int milliseconds)
 /* What a wait that brought no frame means. */
 static enum outcome explain_silence(struct work *w, int error)
 {
-    int pid = (int) w->a->pid;
+    int pid = (int)w->a->pid;
     if (has_ended(w, 0)) {
         fail(&w->f, -ESRCH, "process %d has ended during the checkpoint", pid);
         return LOST;
     }
     if (error == -EAGAIN) {
         fail(&w->f, error,
-             "process %d did not begin within %d seconds (an uninterruptible wait?); the request is withdrawn", pid,
-             w->a->timeout);
+             "process %d did not begin within %d seconds (an uninterruptible wait?); the request "
+             "is withdrawn",
+             pid, w->a->timeout);
         return REFUSED;
     }
-    fail(&w->f, error, "the shadow of process %d ended during the checkpoint (%s)", pid, frame_error(error));
+    fail(&w->f, error, "the shadow of process %d ended during the checkpoint (%s)", pid,
+         frame_error(error));
     return ROLLED_BACK;
 }
 
 static enum outcome judge(struct work *w)
 {
     struct frame_report *r = &w->report;
-    int pid = (int) w->a->pid;
+    int pid = (int)w->a->pid;
     if (!r->error && w->a->leave && !has_ended(w, END_TIMEOUT * 1000)) {
         fail(&w->f, -EBUSY, "the image '%s' is written but process %d has not ended", r->path, pid);
         return ROLLED_BACK;
@@ -365,7 +380,7 @@ static enum outcome await_report(struct work *w)
 static const char *size_text(uint64_t bytes, char out[32])
 {
     static const char *const units[] = {"bytes", "KB", "MB", "GB", "TB"};
-    double size = (double) bytes;
+    double size = (double)bytes;
     size_t unit = 0;
     for (; size >= 1000 && unit + 1 < sizeof units / sizeof *units; unit++)
         size /= 1000;
@@ -381,11 +396,11 @@ static void print_text(const struct work *w)
         fprintf(stderr, "gdb-hijack: warning: %s\n", r->text);
     if (w->a->quiet)
         return;
-    printf("%s: %s, process %d stood still for %.1f ms\n", r->path, size_text(r->bytes, size), (int) w->a->pid,
-           (double) r->nanoseconds / 1e6);
+    printf("%s: %s, process %d stood still for %.1f ms\n", r->path, size_text(r->bytes, size),
+           (int)w->a->pid, (double)r->nanoseconds / 1e6);
     if (w->a->leave)
-        printf("process %d has ended (status %d); to go on with it: gdb-hijack restart %s\n", (int) w->a->pid,
-               w->a->exit_status, r->path);
+        printf("process %d has ended (status %d); to go on with it: gdb-hijack restart %s\n",
+               (int)w->a->pid, w->a->exit_status, r->path);
 }
 
 static void print_json(const struct work *w, enum outcome outcome)
@@ -393,16 +408,16 @@ static void print_json(const struct work *w, enum outcome outcome)
     static const char *const names[] = {"done", "refused", "", "rolled back", "lost"};
     static char text[6 * FRAME_PATH];
     const struct frame_report *r = &w->report;
-    printf("{\"schema\": %d, \"command\": \"checkpoint\", \"pid\": %d, \"outcome\": \"%s\"", SCHEMA, (int) w->a->pid,
-           names[outcome]);
+    printf("{\"schema\": %d, \"command\": \"checkpoint\", \"pid\": %d, \"outcome\": \"%s\"", SCHEMA,
+           (int)w->a->pid, names[outcome]);
     if (outcome != DONE)
         printf(", \"error\": %s", control_json(text, sizeof text, w->f.text));
     if (*r->step)
         printf(", \"step\": %s", control_json(text, sizeof text, r->step));
     if (outcome == DONE) {
         printf(", \"image\": %s", control_json(text, sizeof text, r->path));
-        printf(", \"bytes\": %llu, \"still_ms\": %.3f, \"ended\": %s", (unsigned long long) r->bytes,
-               (double) r->nanoseconds / 1e6, w->a->leave ? "true" : "false");
+        printf(", \"bytes\": %llu, \"still_ms\": %.3f, \"ended\": %s", (unsigned long long)r->bytes,
+               (double)r->nanoseconds / 1e6, w->a->leave ? "true" : "false");
         if (*r->text)
             printf(", \"warning\": %s", control_json(text, sizeof text, r->text));
     }
@@ -426,16 +441,17 @@ static int run(const struct arguments *a)
         print_json(&w, outcome);
     else if (outcome == DONE)
         print_text(&w);
-    return (int) outcome;
+    return (int)outcome;
 }
 
 int cmd_checkpoint(int argc, char **argv)
 {
-    static const struct argp argp = {.options = options,
-                                     .parser = parse,
-                                     .args_doc = "PID",
-                                     .doc = "Writes an image of the hijacked process PID. It goes on running, unless "
-                                            "--exit is given."};
+    static const struct argp argp = {
+        .options = options,
+        .parser = parse,
+        .args_doc = "PID",
+        .doc = "Writes an image of the hijacked process PID. It goes on running, unless "
+               "--exit is given."};
     struct arguments a = {.exit_status = DEFAULT_STATUS, .timeout = DEFAULT_TIMEOUT};
     argp_err_exit_status = EXIT_USAGE;
     return argp_parse(&argp, argc, argv, 0, NULL, &a) ? EXIT_USAGE : run(&a);

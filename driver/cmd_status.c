@@ -1,6 +1,6 @@
 /*
- * cmd_status.c - `gdb-hijack status [PID]`: what is hijacked here, as the shadows tell it; and the hijacked processes
- * that have none any more, as their mappings tell.
+ * cmd_status.c - `gdb-hijack status [PID]`: what is hijacked here, as the shadows tell it; and the
+ * hijacked processes that have none any more, as their mappings tell.
  */
 #include <argp.h>
 #include <dirent.h>
@@ -16,7 +16,8 @@
 #include "shadow/control.h"
 
 #define SCHEMA 1
-#define KNOWN  4096 /* processes with a shadow that are remembered while the others are looked for */
+#define KNOWN  4096 /* processes with a shadow that are remembered while the others are looked for \
+                     */
 
 struct arguments {
     pid_t pid; /* 0: all */
@@ -46,7 +47,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
             argp_error(state, "one process at a time: \"%s\" is too many", argument);
         if (errno || *end || end == argument || pid < 1 || pid > INT_MAX)
             argp_error(state, "\"%s\" is no process id", argument);
-        a->pid = (pid_t) pid;
+        a->pid = (pid_t)pid;
         return 0;
     }
     default:
@@ -61,11 +62,12 @@ static void print_images(const struct control_status *s)
     for (uint32_t i = 0; i < s->status.images; i++) {
         const struct frame_image *image = &s->images[i];
         char when[32] = "?";
-        time_t seconds = (time_t) image->time;
+        time_t seconds = (time_t)image->time;
         struct tm local;
         if (localtime_r(&seconds, &local))
             strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &local);
-        printf("  image   %s  %s (%llu bytes)\n", when, image->path, (unsigned long long) image->bytes);
+        printf("  image   %s  %s (%llu bytes)\n", when, image->path,
+               (unsigned long long)image->bytes);
     }
 }
 
@@ -73,11 +75,12 @@ static void print_text(const struct control_status *s, pid_t shadow)
 {
     const struct frame_status *st = &s->status;
     if (st->pid)
-        printf("process %d (%s) is hijacked: shadow %d, signal %d takes a checkpoint\n", st->pid, st->name,
-               (int) shadow, st->signal);
+        printf("process %d (%s) is hijacked: shadow %d, signal %d takes a checkpoint\n", st->pid,
+               st->name, (int)shadow, st->signal);
     else
-        printf("%s has ended with an image; its shadow %d keeps %u descriptors for the restart (kill %d drops them)\n",
-               st->name, (int) shadow, st->held, (int) shadow);
+        printf("%s has ended with an image; its shadow %d keeps %u descriptors for the restart "
+               "(kill %d drops them)\n",
+               st->name, (int)shadow, st->held, (int)shadow);
     if (st->lost_locks)
         printf("  locks   %u record locks went to another process\n", st->lost_locks);
     print_images(s);
@@ -90,14 +93,16 @@ static void print_json(const struct control_status *s, const struct control *c)
     static char text[6 * FRAME_PATH];
     const struct frame_status *st = &s->status;
     printf("{\"pid\": %d, \"name\": %s", st->pid, control_json(text, sizeof text, st->name));
-    printf(", \"shadow\": %d, \"socket\": %s, \"signal\": %d, \"start_time\": %llu", (int) c->shadow,
-           control_json(text, sizeof text, c->socket), st->signal, (unsigned long long) st->start_time);
+    printf(", \"shadow\": %d, \"socket\": %s, \"signal\": %d, \"start_time\": %llu", (int)c->shadow,
+           control_json(text, sizeof text, c->socket), st->signal,
+           (unsigned long long)st->start_time);
     printf(", \"directory\": %s", control_json(text, sizeof text, st->directory));
-    printf(", \"restarts\": %u, \"held\": %u, \"lost_locks\": %u, \"images\": [", st->epoch, st->held, st->lost_locks);
+    printf(", \"restarts\": %u, \"held\": %u, \"lost_locks\": %u, \"images\": [", st->epoch,
+           st->held, st->lost_locks);
     for (uint32_t i = 0; i < st->images; i++)
         printf("%s{\"path\": %s, \"time\": %lld, \"bytes\": %llu}", i ? ", " : "",
-               control_json(text, sizeof text, s->images[i].path), (long long) s->images[i].time,
-               (unsigned long long) s->images[i].bytes);
+               control_json(text, sizeof text, s->images[i].path), (long long)s->images[i].time,
+               (unsigned long long)s->images[i].bytes);
     printf("]}");
 }
 
@@ -129,7 +134,7 @@ static bool is_hijacked(pid_t pid)
 {
     char path[64], line[PATH_MAX + 128];
     bool found = false;
-    snprintf(path, sizeof path, "/proc/%d/maps", (int) pid);
+    snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
     FILE *maps = fopen(path, "re");
     while (maps && !found && fgets(line, sizeof line, maps))
         found = strstr(line, "/libhijack.so") != NULL;
@@ -149,12 +154,13 @@ static void show_orphan(struct listing *l, pid_t pid)
         return;
     separate(l);
     if (l->a->json)
-        printf("{\"pid\": %d, \"name\": %s, \"shadow\": null}", (int) pid,
+        printf("{\"pid\": %d, \"name\": %s, \"shadow\": null}", (int)pid,
                control_json(text, sizeof text, process.name));
     else
-        printf("process %d (%s) is hijacked, but its shadow is gone: a raw signal still takes a checkpoint; release and "
+        printf("process %d (%s) is hijacked, but its shadow is gone: a raw signal still takes a "
+               "checkpoint; release and "
                "hijack it again to get one\n",
-               (int) pid, process.name);
+               (int)pid, process.name);
 }
 
 static void show_orphans(struct listing *l)
@@ -165,7 +171,7 @@ static void show_orphans(struct listing *l)
         show_orphan(l, l->a->pid);
     while (proc && (entry = readdir(proc)))
         if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
-            show_orphan(l, (pid_t) atoi(entry->d_name));
+            show_orphan(l, (pid_t)atoi(entry->d_name));
     if (proc)
         closedir(proc);
 }
@@ -176,17 +182,17 @@ static int run(const struct arguments *a)
     struct control_process process;
     l.a = a;
     if (a->pid && control_process(a->pid, &process)) {
-        fprintf(stderr, "gdb-hijack: there is no process %d\n", (int) a->pid);
+        fprintf(stderr, "gdb-hijack: there is no process %d\n", (int)a->pid);
         return 1;
     }
     if (a->json)
         printf("{\"schema\": %d, \"command\": \"status\", \"processes\": [", SCHEMA);
-    control_each(geteuid() == 0 ? (uid_t) -1 : geteuid(), show, &l);
+    control_each(geteuid() == 0 ? (uid_t)-1 : geteuid(), show, &l);
     show_orphans(&l);
     if (a->json)
         printf("%s]}\n", l.count ? "\n" : "");
     if (!l.count && a->pid)
-        fprintf(stderr, "gdb-hijack: process %d is not hijacked\n", (int) a->pid);
+        fprintf(stderr, "gdb-hijack: process %d is not hijacked\n", (int)a->pid);
     else if (!l.count)
         fprintf(stderr, "gdb-hijack: nothing is hijacked here\n");
     return !l.count && a->pid ? 1 : 0;
@@ -194,11 +200,13 @@ static int run(const struct arguments *a)
 
 int cmd_status(int argc, char **argv)
 {
-    static const struct argp_option options[] = {{"json", 'j', NULL, 0, "print the result as JSON", 0}, {0}};
-    static const struct argp argp = {.options = options,
-                                     .parser = parse,
-                                     .args_doc = "[PID]",
-                                     .doc = "Shows what is hijacked here: process, shadow, signal, images."};
+    static const struct argp_option options[] = {
+        {"json", 'j', NULL, 0, "print the result as JSON", 0}, {0}};
+    static const struct argp argp = {
+        .options = options,
+        .parser = parse,
+        .args_doc = "[PID]",
+        .doc = "Shows what is hijacked here: process, shadow, signal, images."};
     struct arguments a = {0};
     argp_err_exit_status = EXIT_USAGE;
     return argp_parse(&argp, argc, argv, 0, NULL, &a) ? EXIT_USAGE : run(&a);

@@ -481,7 +481,7 @@ static long divide(const struct fds_table *table)
     return 0;
 }
 
-static long fill(struct fds_table *table, const int *own, size_t owned)
+static long fill_table(struct fds_table *table, const int *own, size_t owned)
 {
     begin(table);
     long result = list_numbers(own, owned);
@@ -504,7 +504,7 @@ long fds_collect(struct fds_table *table, const int *own, size_t owned)
     long result = map_table(table);
     if (result)
         return result;
-    result = fill(table, own, owned);
+    result = fill_table(table, own, owned);
     if (result)
         fds_free(table);
     return result;

@@ -219,14 +219,11 @@ static inline void frame_sip_round(uint64_t v[4])
     v[2] += v[1], v[1] = FRAME_ROTATE(v[1], 17) ^ v[2], v[2] = FRAME_ROTATE(v[2], 32);
 }
 
-/* The public name of a session: SipHash-2-4 (Aumasson and Bernstein 2012) of eight fixed bytes
- * under the key, so that the name, which stands in socket names and frames, does not give the key
- * away. */
-static inline uint64_t frame_session(const uint8_t key[FRAME_KEY])
+/* SipHash-2-4 (Aumasson and Bernstein 2012) of eight bytes. */
+static inline uint64_t frame_hash(const uint8_t key[FRAME_KEY], const uint8_t text[8])
 {
-    static const uint8_t text[8] = {'s', 'e', 's', 's', 'i', 'o', 'n', '1'};
     uint64_t k0 = frame_load64(key), k1 = frame_load64(key + 8);
-    uint64_t blocks[2] = {frame_load64(text), (uint64_t)sizeof text << 56};
+    uint64_t blocks[2] = {frame_load64(text), 8ULL << 56};
     uint64_t v[4] = {k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d, k0 ^ 0x6c7967656e657261,
                      k1 ^ 0x7465646279746573};
     for (int i = 0; i < 2; i++) {
@@ -239,6 +236,14 @@ static inline uint64_t frame_session(const uint8_t key[FRAME_KEY])
     for (int i = 0; i < 4; i++)
         frame_sip_round(v);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+/* The public name of a session: a keyed hash of fixed bytes, so that the name, which stands in
+ * socket names and frames, does not give the key away. */
+static inline uint64_t frame_session(const uint8_t key[FRAME_KEY])
+{
+    static const uint8_t text[8] = {'s', 'e', 's', 's', 'i', 'o', 'n', '1'};
+    return frame_hash(key, text);
 }
 
 #endif
