@@ -5,7 +5,7 @@ set -u
 . "$(dirname "$0")/soak.bash"
 
 rounds_of_target() {
-    start_target "$@" && rounds "$count" && finish
+    start_target "$@" && rounds "$count" same_but_maps_and_mask && finish
 }
 
 count=${1:-200}

@@ -8,13 +8,13 @@ teardown() { work_end; }
 
 @test "a program with its own SIGTRAP and SIGSEGV handlers" {
     start_target handlers
-    rounds "${ROUNDS:-5}"
+    rounds "${ROUNDS:-5}" same_but_maps_and_mask
     finish
 }
 
 @test "a signal every millisecond: each counted, no EINTR" {
     start_target ticker
-    rounds "${ROUNDS:-5}"
+    rounds "${ROUNDS:-5}" same_but_maps_and_mask
     finish
 }
 

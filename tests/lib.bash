@@ -250,6 +250,7 @@ same() {
 
 # Mappings come and go in a program that runs; its text, signals and descriptors must be the same.
 same_but_maps() { same '^map '; }
+same_but_maps_and_mask() { same '^map |^SigBlk'; } # it may be in a handler of its own
 
 untraced() {
     grep -q '^TracerPid:[[:space:]]*0$' "/proc/$PID/status" || { complain "process $PID is traced"; return 1; }
