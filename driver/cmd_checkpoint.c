@@ -186,11 +186,21 @@ static int check_handler(struct work *w)
                 (int)w->a->pid, signal);
 }
 
-/* The soft limit on open files of a process; RLIM_INFINITY when it is not to be known. */
+/* The soft limit on open files of a process, for which prlimit(2) wants more rights than
+ * /proc/PID/limits; RLIM_INFINITY when it is not to be known. */
 static rlim_t limit_of(pid_t pid)
 {
-    struct rlimit limit;
-    return prlimit(pid, RLIMIT_NOFILE, NULL, &limit) < 0 ? RLIM_INFINITY : limit.rlim_cur;
+    char path[64], line[256];
+    unsigned long long soft;
+    rlim_t limit = RLIM_INFINITY;
+    snprintf(path, sizeof path, "/proc/%d/limits", (int)pid);
+    FILE *limits = fopen(path, "re");
+    while (limits && fgets(line, sizeof line, limits))
+        if (sscanf(line, "Max open files %llu", &soft) == 1)
+            limit = soft;
+    if (limits)
+        fclose(limits);
+    return limit;
 }
 
 static int check_descriptors(struct work *w)

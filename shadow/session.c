@@ -9,9 +9,17 @@
 
 #include "shadow/shadow.h"
 
-/* Field 22 of /proc/PID/stat; the name before it may hold anything but ends at the last
+#define EXITING 0x4 /* PF_EXITING of the kernel's sched.h */
+
+struct stat_fields {
+    uint64_t start_time;
+    unsigned long flags;
+    char name[16];
+};
+
+/* Fields 9 and 22 of /proc/PID/stat; the name before them may hold anything but ends at the last
  * parenthesis. */
-static int read_stat(pid_t pid, uint64_t *start_time, char name[16])
+static int read_stat(pid_t pid, struct stat_fields *out)
 {
     char path[64], text[1024];
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
@@ -25,28 +33,39 @@ static int read_stat(pid_t pid, uint64_t *start_time, char name[16])
     if (!open_at || !close_at)
         return -ESRCH;
     *close_at = 0;
-    snprintf(name, 16, "%s", open_at + 1);
+    snprintf(out->name, sizeof out->name, "%s", open_at + 1);
     char *field = close_at + 1; /* before field 3 */
-    for (int i = 3; i < 22 && field; i++)
+    for (int i = 3; i < 22 && field; i++) {
         field = strchr(field + 1, ' ');
+        if (i == 8 && field)
+            out->flags = strtoul(field, NULL, 10);
+    }
     if (!field)
         return -ESRCH;
-    *start_time = strtoull(field, NULL, 10);
+    out->start_time = strtoull(field, NULL, 10);
     return 0;
+}
+
+/* A process closes its descriptors a moment before its pidfd tells that it has ended. */
+static bool is_ending(pid_t pid)
+{
+    struct stat_fields fields;
+    return read_stat(pid, &fields) || fields.flags & EXITING;
 }
 
 int session_identify(pid_t pid, uint64_t *start_time, char name[16])
 {
-    uint64_t found;
+    struct stat_fields found;
     int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (pidfd < 0)
         return -errno;
-    int error = read_stat(pid, &found, name);
-    if (error || (*start_time && *start_time != found)) {
+    int error = read_stat(pid, &found);
+    if (error || (*start_time && *start_time != found.start_time)) {
         close(pidfd);
         return error ? error : -ESRCH;
     }
-    *start_time = found;
+    *start_time = found.start_time;
+    memcpy(name, found.name, sizeof found.name);
     return pidfd;
 }
 
@@ -132,7 +151,8 @@ void session_peer_gone(struct shadow *s, struct peer *p)
         hold_drop(&s->offered);
         s->giver = NULL;
     }
-    if (p->role == FRAME_APPLICATION && s->request_state == REQUEST_TAKEN && !s->reported)
+    if (p->role == FRAME_APPLICATION && s->request_state == REQUEST_TAKEN && !s->reported &&
+        !is_ending(s->start.pid))
         report_failure(s, -EIO, "checkpoint",
                        "the process broke off the checkpoint without a report");
     if (p == s->adopter) {

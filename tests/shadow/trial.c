@@ -311,17 +311,71 @@ static void check_many(void)
     CHECK(fcntl(910, F_GETFD) < 0);
 }
 
+/* 0, 1 and 2 are a terminal, and so is this one. */
+static void set_terminal(void)
+{
+    put(open("/dev/tty", O_RDWR), FILE_A, 0);
+}
+
+static void check_terminal(void)
+{
+    for (int fd = 0; fd < 3; fd++)
+        CHECK(isatty(fd));
+    CHECK(isatty(FILE_A) && ttyname(FILE_A) && !strcmp(ttyname(0), ttyname(FILE_A)));
+    CHECK(tcgetpgrp(FILE_A) == getpgrp());
+    printf("terminal %s\n", ttyname(0));
+    fflush(stdout);
+}
+
 static void set_none(void)
 {
+}
+
+/* --- scenes of failure --- */
+
+static int dies, mute;
+
+static void set_dies(void)
+{
+    dies = 1;
+}
+
+static void set_mute(void)
+{
+    mute = 1;
+}
+
+static void set_blocked(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, 63);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+/* After a line the program is another one, which handles nothing. */
+static int executes;
+
+static void set_exec(void)
+{
+    executes = 1;
 }
 
 static const struct scene {
     const char *name;
     void (*set)(void), (*check)(void);
 } scenes[] = {
-    {"named", set_named, check_named}, {"all", set_all, check_all},
-    {"fifo", set_fifo, check_fifo},    {"append", set_append, check_append},
-    {"many", set_many, check_many},    {"none", set_none, set_none},
+    {"named", set_named, check_named},
+    {"all", set_all, check_all},
+    {"fifo", set_fifo, check_fifo},
+    {"append", set_append, check_append},
+    {"many", set_many, check_many},
+    {"none", set_none, set_none},
+    {"terminal", set_terminal, check_terminal},
+    {"dies", set_dies, set_none},
+    {"mute", set_mute, set_none},
+    {"blocked", set_blocked, set_none},
+    {"exec", set_exec, set_none},
 };
 
 static const struct scene *find_scene(const char *name)
@@ -399,7 +453,9 @@ static void handler(int signal)
     if (asked == -ECANCELED) {
         if (write(1, "canceled\n", 9) < 0)
             _exit(9);
-    } else {
+    } else if (dies) {
+        kill(getpid(), SIGKILL);
+    } else if (!mute) {
         checkpoint(&link);
         if (!error)
             link_report(&link, &report);
@@ -428,8 +484,20 @@ static int app(const char *scene, const char *directory, const char *shadow)
     CHECK(pid > 0);
     printf("app %d shadow %ld\n", getpid(), pid);
     fflush(stdout);
-    while (read(0, line, sizeof line) > 0)
-        ;
+    while (read(0, line, sizeof line) > 0) {
+        sigset_t none;
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        if (executes)
+            execlp("cat", "cat", (char *)NULL);
+    }
+    return 0;
+}
+
+static int locked(const char *path)
+{
+    static const char *const names[] = {"none", "posix", "flock", "both"};
+    puts(names[lock_is_taken(path, 1) | lock_is_taken(path, 0) << 1]);
     return 0;
 }
 
@@ -520,14 +588,18 @@ static int back(const char *scene, const char *image, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    close_range(3, ~0u, 0); /* whatever the test's shell left open */
     if (argc == 4 && !strcmp(argv[1], "spawn"))
         return spawn(atoi(argv[2]), argv[3]);
-    if (argc == 3 && !strcmp(argv[1], "sub")) {
-        prctl(PR_SET_CHILD_SUBREAPER, 1);
+    if (argc == 3 && !strcmp(argv[1], "refused")) {
+        if (getpid() != 1)
+            prctl(PR_SET_CHILD_SUBREAPER, 1);
         fill_params(argv[2]);
-        printf("%ld\n", hijack_start_shadow());
+        printf("%s\n", strerrorname_np((int)-hijack_start_shadow()));
         return 0;
     }
+    if (argc == 3 && !strcmp(argv[1], "locked"))
+        return locked(argv[2]);
     if (argc == 5 && !strcmp(argv[1], "app"))
         return app(argv[2], argv[3], argv[4]);
     if (argc >= 4 && !strcmp(argv[1], "back"))
