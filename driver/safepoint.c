@@ -90,7 +90,9 @@ struct check {
     struct range *ranges;
     size_t count, room;
     size_t frames;
-    char *reason; /* "" as long as nothing speaks against it */
+    struct range beginning; /* the code that calls main, for stacks that are scanned */
+    bool began;             /* it was found */
+    char *reason;           /* "" as long as nothing speaks against it */
     char *where;
 };
 
@@ -257,6 +259,23 @@ static int on_frame(void *context, taddr pc, bool activation)
 /* --- stacks without unwind tables
  * ------------------------------------------------------------------------------ */
 
+/* libc's function that calls main, or a hidden one beside it, is on the stack of every program that
+ * has got to main. */
+static bool add_beginning(struct check *c)
+{
+    const struct objects *objects = c->place->input.objects;
+    struct object_function f;
+    if (!c->libc || !object_function_exported(objects, c->libc, "__libc_start_main", &f))
+        return false;
+    struct neighbourhood n = {.first = f.address,
+                              .last = f.address,
+                              .before = c->libc->text_start,
+                              .behind = c->libc->text_end};
+    object_functions(objects, c->libc, bound, &n);
+    c->beginning = (struct range){n.before, n.behind, NULL, c->libc};
+    return true;
+}
+
 /* What a word of the stack may be: a return address into a range, or the return from a signal
  * handler. */
 static bool suspect(struct check *c, taddr word)
@@ -273,6 +292,7 @@ static bool suspect(struct check *c, taddr word)
     if (object_text(objects, object, word - UNWIND_CALL_BYTES, bytes, UNWIND_CALL_BYTES) ||
         !unwind_after_call(bytes))
         return false;
+    c->began |= word > c->beginning.start && word <= c->beginning.end;
     return in_range(c, word - 1);
 }
 
@@ -294,12 +314,16 @@ static int scan_stack(struct check *c, struct failure *f)
     const struct unwind_input *input = &c->place->input;
     taddr sp = input->registers[unwind_register_sp] & -(taddr)sizeof(taddr);
     const struct mapping *stack = maps_find(c->place->maps, sp);
-    if (!stack || stack->end - sp > STACK_SCAN_LIMIT) {
+    if (!stack || stack->end - sp > STACK_SCAN_LIMIT || !add_beginning(c)) {
         snprintf(c->reason, SAFEPOINT_REASON, "its stack cannot be followed: %.150s", f->text);
         return 0;
     }
     int error = scan_words(c, sp, (size_t)(stack->end - sp));
-    return error ? fail_errno(f, error, "cannot read the stack of process %d", (int)input->pid) : 0;
+    if (error)
+        return fail_errno(f, error, "cannot read the stack of process %d", (int)input->pid);
+    if (!c->reason[0] && !c->began)
+        snprintf(c->reason, SAFEPOINT_REASON, "before the beginning of main");
+    return 0;
 }
 
 /* --- restartable sequences: struct rseq and struct rseq_cs of linux/rseq.h

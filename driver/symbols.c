@@ -240,24 +240,30 @@ static bool is_defined(const GElf_Sym *symbol)
 static bool is_code_or_data(const GElf_Sym *symbol)
 {
     unsigned type = GELF_ST_TYPE(symbol->st_info);
-    return is_defined(symbol) && (type == STT_FUNC || type == STT_OBJECT || type == STT_NOTYPE);
+    return type == STT_FUNC || type == STT_OBJECT || type == STT_NOTYPE;
 }
 
-/* Symbol `index` if it has this name; an old version of it only when nothing else was found before.
- */
-static bool consider(const struct symbols *s, const struct table *t, size_t index, const char *name,
-                     struct object_function *out, bool *is_default)
+/* What a symbol is to a look-up: the better of two counts. */
+enum match { NO_MATCH, OLD_VERSION, DEFAULT_VERSION };
+
+/* Symbol `index` if it has this name and is no worse than what was found before. A default version
+ * that is an IFUNC resolver hides the old ones, and has no address that is of use: `out` gets 0. */
+static enum match consider(const struct symbols *s, const struct table *t, size_t index,
+                           const char *name, enum match before, struct object_function *out)
 {
     GElf_Sym symbol;
-    if (index >= t->count || !gelf_getsym(t->symbols, (int)index, &symbol) ||
-        !is_code_or_data(&symbol))
-        return false;
+    if (index >= t->count || !gelf_getsym(t->symbols, (int)index, &symbol) || !is_defined(&symbol))
+        return before;
     const char *its = name_of(t, &symbol);
     if (!its || strcmp(its, name) != 0)
-        return false;
-    *is_default = !t->versions || !(t->versions[index] & VERSION_HIDDEN);
+        return before;
+    bool is_default = !t->versions || !(t->versions[index] & VERSION_HIDDEN);
+    if (!is_default && before != NO_MATCH)
+        return before;
     *out = (struct object_function){its, symbol.st_value + s->bias, symbol.st_size};
-    return true;
+    if (!is_code_or_data(&symbol))
+        out->address = 0;
+    return is_default ? DEFAULT_VERSION : OLD_VERSION;
 }
 
 static bool find_by_hash(const struct symbols *s, const struct gnu_hash *h, const char *name,
@@ -265,26 +271,26 @@ static bool find_by_hash(const struct symbols *s, const struct gnu_hash *h, cons
 {
     Elf64_Word hash = gnu_hash_of(name);
     size_t index = h->buckets[hash % h->bucket_count];
-    bool found = false, is_default = false;
+    enum match found = NO_MATCH;
     if (index < h->first_symbol) /* 0: an empty bucket */
         return false;
     for (size_t chain = index - h->first_symbol; chain < h->chain_count; chain++) {
         Elf64_Word word = h->chains[chain];
         if ((word | 1) == (hash | 1))
-            found |= consider(s, &s->dynamic, chain + h->first_symbol, name, out, &is_default);
-        if (is_default || (word & 1))
+            found = consider(s, &s->dynamic, chain + h->first_symbol, name, found, out);
+        if (found == DEFAULT_VERSION || (word & 1))
             break;
     }
-    return found;
+    return found != NO_MATCH && out->address;
 }
 
 static bool find_by_scan(const struct symbols *s, const struct table *t, const char *name,
                          struct object_function *out)
 {
-    bool found = false, is_default = false;
-    for (size_t i = 0; i < t->count && !is_default; i++)
-        found |= consider(s, t, i, name, out, &is_default);
-    return found;
+    enum match found = NO_MATCH;
+    for (size_t i = 0; i < t->count && found != DEFAULT_VERSION; i++)
+        found = consider(s, t, i, name, found, out);
+    return found != NO_MATCH && out->address;
 }
 
 bool symbols_find_exported(struct symbols *s, const char *name, struct object_function *out)
