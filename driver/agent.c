@@ -19,17 +19,21 @@ bool agent_loaded(const struct target *target)
     return objects_named(target->objects, AGENT_NAME) != NULL;
 }
 
-/* --- loading ------------------------------------------------------------------------------------------------------ */
+/* --- loading
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 /* A function of the C library, or of the libdl that glibc had before 2.34. */
-static int libc_function(const struct target *target, const char *name, taddr *address, struct failure *f)
+static int libc_function(const struct target *target, const char *name, taddr *address,
+                         struct failure *f)
 {
-    const struct object *libc = objects_libc(target->objects), *libdl = objects_named(target->objects, "libdl");
+    const struct object *libc = objects_libc(target->objects),
+                        *libdl = objects_named(target->objects, "libdl");
     if ((libc && object_symbol(target->objects, libc, name, address)) ||
         (libdl && object_symbol(target->objects, libdl, name, address)))
         return 0;
     return fail(f, -ENOENT, "process %d has no %s: its C library cannot load a library at run time",
-                (int) target->info.pid, name);
+                (int)target->info.pid, name);
 }
 
 /* What dlerror() says in the target. */
@@ -45,18 +49,19 @@ static int loader_refused(struct target *target, const char *library, struct fai
         code = inferior_read_string(target->inferior, string, text, sizeof text, f);
     if (code < 0)
         return code;
-    return fail(f, -ELIBACC, "process %d cannot load \"%s\": %s", (int) target->info.pid, library,
+    return fail(f, -ELIBACC, "process %d cannot load \"%s\": %s", (int)target->info.pid, library,
                 string ? text : "no reason given");
 }
 
-static int call_dlopen(struct target *target, const char *library, int flags, uint64_t *handle, struct failure *f)
+static int call_dlopen(struct target *target, const char *library, int flags, uint64_t *handle,
+                       struct failure *f)
 {
     taddr function, path;
     int code = libc_function(target, "dlopen", &function, f);
     if (code == 0)
         code = target_string(target, library, &path, f);
     if (code == 0)
-        code = target_call(target, handle, f, function, (uint64_t[6]){path, (uint64_t) flags});
+        code = target_call(target, handle, f, function, (uint64_t[6]){path, (uint64_t)flags});
     return code;
 }
 
@@ -73,7 +78,7 @@ int agent_load(struct target *target, const char *library, struct failure *f)
     struct hijack_record record;
     if (!agent_loaded(target))
         return fail(f, -ELIBACC, "process %d says it loaded \"%s\", but its maps do not show it",
-                    (int) target->info.pid, library);
+                    (int)target->info.pid, library);
     code = agent_read_record(target, &record, f);
     record.handle = handle;
     record.scratch = target->scratch;
@@ -92,7 +97,8 @@ int agent_unload(struct target *target, struct failure *f)
         code = libc_function(target, "dlclose", &function, f);
     if (code < 0)
         return code;
-    /* A driver killed between dlopen and the record: the handle is asked for again, and closed twice. */
+    /* A driver killed between dlopen and the record: the handle is asked for again, and closed
+     * twice. */
     if (!record.handle) {
         strncpy(path, objects_named(target->objects, AGENT_NAME)->path, sizeof path - 1);
         path[sizeof path - 1] = '\0';
@@ -106,16 +112,18 @@ int agent_unload(struct target *target, struct failure *f)
     if (code < 0)
         return code;
     if (agent_loaded(target))
-        return fail(f, -EBUSY, "process %d keeps %s loaded (dlclose says %d)", (int) target->info.pid, AGENT_NAME,
-                    (int) result);
+        return fail(f, -EBUSY, "process %d keeps %s loaded (dlclose says %d)",
+                    (int)target->info.pid, AGENT_NAME, (int)result);
     return 0;
 }
 
-/* --- its variables and functions ----------------------------------------------------------------------------------- */
+/* --- its variables and functions
+ * ----------------------------------------------------------------------------------- */
 
 static int no_symbol(const char *name, struct failure *f)
 {
-    return fail(f, -ENOENT, "the %s in the target has no %s: it is of another version", AGENT_NAME, name);
+    return fail(f, -ENOENT, "the %s in the target has no %s: it is of another version", AGENT_NAME,
+                name);
 }
 
 int agent_read_record(struct target *target, struct hijack_record *record, struct failure *f)
@@ -124,13 +132,17 @@ int agent_read_record(struct target *target, struct hijack_record *record, struc
     if (!agent_symbol(target, "hijack_record", &address))
         return no_symbol("hijack_record", f);
     int code = inferior_read(target->inferior, address, record, sizeof *record, f);
-    if (code == 0 && (record->version != HIJACK_RECORD_VERSION || record->patch_count > HIJACK_MAX_PATCHES))
-        return fail(f, -EPROTO, "the %s in process %d is of another version; use the gdb-hijack that hijacked it",
-                    AGENT_NAME, (int) target->info.pid);
+    if (code == 0 &&
+        (record->version != HIJACK_RECORD_VERSION || record->patch_count > HIJACK_MAX_PATCHES))
+        return fail(
+            f, -EPROTO,
+            "the %s in process %d is of another version; use the gdb-hijack that hijacked it",
+            AGENT_NAME, (int)target->info.pid);
     return code;
 }
 
-int agent_write_record(struct target *target, const struct hijack_record *record, bool patches, struct failure *f)
+int agent_write_record(struct target *target, const struct hijack_record *record, bool patches,
+                       struct failure *f)
 {
     taddr address;
     size_t fixed = offsetof(struct hijack_record, patches);
@@ -166,6 +178,6 @@ int agent_call(struct target *target, const char *function, int64_t *result, str
     if (!agent_symbol(target, function, &address))
         return no_symbol(function, f);
     int code = target_call(target, &value, f, address, (uint64_t[6]){0});
-    *result = (int64_t) value;
+    *result = (int64_t)value;
     return code;
 }

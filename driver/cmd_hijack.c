@@ -1,4 +1,5 @@
-/* cmd_hijack.c - `gdb-hijack hijack PID` and `gdb-hijack release PID`: options in, steps and result out. */
+/* cmd_hijack.c - `gdb-hijack hijack PID` and `gdb-hijack release PID`: options in, steps and result
+ * out. */
 #include <argp.h>
 #include <errno.h>
 #include <limits.h>
@@ -23,7 +24,8 @@ static const struct argp_option hijack_options_table[] = {
     {"quiet", 'q', NULL, 0, "print nothing but errors", 0},
     {"verbose", 'v', NULL, 0, "show the dialogue with gdb", 0},
     {"json", KEY_JSON, NULL, 0, "print the result as JSON", 0},
-    {"signal", 's', "NUMBER", 0, "the signal that takes a checkpoint (default: the highest free one up to 63)", 0},
+    {"signal", 's', "NUMBER", 0,
+     "the signal that takes a checkpoint (default: the highest free one up to 63)", 0},
     {"wait", KEY_WAIT, "SECONDS", 0, "how long to look for a safe point (default 10)", 0},
     {"trust-seccomp", KEY_TRUST_SECCOMP, NULL, 0, "hijack in spite of a seccomp filter", 0},
     {0},
@@ -38,7 +40,8 @@ static const struct argp_option release_options_table[] = {
     {0},
 };
 
-static long number(struct argp_state *state, const char *what, const char *text, long least, long most)
+static long number(struct argp_state *state, const char *what, const char *text, long least,
+                   long most)
 {
     char *end;
     errno = 0;
@@ -62,13 +65,13 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         a->options.trace = report_dialogue;
         return 0;
     case 's':
-        a->options.signal = (int) number(state, "signal", argument, 1, 64);
+        a->options.signal = (int)number(state, "signal", argument, 1, 64);
         return 0;
     case KEY_JSON:
         a->report.json = true;
         return 0;
     case KEY_WAIT:
-        a->options.safe_point_ms = 1000 * (int) number(state, "wait", argument, 1, 86400);
+        a->options.safe_point_ms = 1000 * (int)number(state, "wait", argument, 1, 86400);
         return 0;
     case KEY_TRUST_SECCOMP:
         a->options.trust_seccomp = true;
@@ -76,7 +79,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case ARGP_KEY_ARG:
         if (state->arg_num > 0)
             argp_error(state, "one process at a time: \"%s\" is too many", argument);
-        a->options.pid = (pid_t) number(state, "process id", argument, 1, INT_MAX);
+        a->options.pid = (pid_t)number(state, "process id", argument, 1, INT_MAX);
         return 0;
     case ARGP_KEY_NO_ARGS:
         argp_error(state, "which process?");
@@ -86,14 +89,15 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     }
 }
 
-static void print_result(const struct arguments *a, enum hijack_outcome outcome, const struct hijack_result *result,
-                         const struct failure *f)
+static void print_result(const struct arguments *a, enum hijack_outcome outcome,
+                         const struct hijack_result *result, const struct failure *f)
 {
-    int pid = (int) a->options.pid;
+    int pid = (int)a->options.pid;
     if (outcome != HIJACK_DONE)
         report_failure(f);
     if (a->report.json)
-        report_json(&a->report, a->release ? "release" : "hijack", a->options.pid, outcome, result, f);
+        report_json(&a->report, a->release ? "release" : "hijack", a->options.pid, outcome, result,
+                    f);
     else if (outcome == HIJACK_DONE && !a->report.quiet && a->options.dry_run)
         printf("process %d can be %s\n", pid, a->release ? "released" : "hijacked");
     else if (outcome == HIJACK_DONE && !a->report.quiet && a->release)
@@ -117,7 +121,7 @@ static int run(struct arguments *a)
         outcome = (a->release ? release_run : hijack_run)(&a->options, &result, &f);
     }
     print_result(a, outcome, &result, &f);
-    return (int) outcome;
+    return (int)outcome;
 }
 
 int cmd_hijack(int argc, char **argv)
@@ -133,10 +137,11 @@ int cmd_hijack(int argc, char **argv)
 
 int cmd_release(int argc, char **argv)
 {
-    static const struct argp argp = {.options = release_options_table,
-                                     .parser = parse,
-                                     .args_doc = "PID",
-                                     .doc = "Undoes the hijack of process PID: it is as it was before."};
+    static const struct argp argp = {
+        .options = release_options_table,
+        .parser = parse,
+        .args_doc = "PID",
+        .doc = "Undoes the hijack of process PID: it is as it was before."};
     struct arguments a = {.release = true, .options.safe_point_ms = HIJACK_SAFE_POINT_MS};
     argp_err_exit_status = EXIT_USAGE;
     return argp_parse(&argp, argc, argv, 0, NULL, &a) ? EXIT_USAGE : run(&a);

@@ -1,4 +1,5 @@
-/* cmd_restart.c - `gdb-hijack restart IMAGE`: this process becomes the starter, and the starter the program. */
+/* cmd_restart.c - `gdb-hijack restart IMAGE`: this process becomes the starter, and the starter the
+ * program. */
 #include <errno.h>
 #include <unistd.h>
 
@@ -10,7 +11,7 @@ int cmd_restart(int argc, char **argv)
 {
     char path[FILES_PATH_MAX];
     struct failure f;
-    (void) argc;
+    (void)argc;
     if (files_find("hijack-starter", path, &f) == 0) {
         execv(path, argv);
         fail_errno(&f, -errno, "cannot run \"%s\"", path);

@@ -1,5 +1,6 @@
-/* commands.h - the commands of gdb-hijack. Each gets its own name as argv[0], prints, and returns the exit status:
- * 0 done; 1 refused, nothing touched; 2 usage; 3 failed and rolled back; 4 the target was lost. */
+/* commands.h - the commands of gdb-hijack. Each gets its own name as argv[0], prints, and returns
+ * the exit status: 0 done; 1 refused, nothing touched; 2 usage; 3 failed and rolled back; 4 the
+ * target was lost. */
 #ifndef DRIVER_COMMANDS_H
 #define DRIVER_COMMANDS_H
 

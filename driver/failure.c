@@ -20,7 +20,7 @@ int fail_errno(struct failure *f, int code, const char *format, ...)
     va_start(arguments, format);
     int n = vsnprintf(f->text, sizeof f->text, format, arguments);
     va_end(arguments);
-    if (n >= 0 && (size_t) n < sizeof f->text)
-        snprintf(f->text + n, sizeof f->text - (size_t) n, ": %s", strerror(-code));
+    if (n >= 0 && (size_t)n < sizeof f->text)
+        snprintf(f->text + n, sizeof f->text - (size_t)n, ": %s", strerror(-code));
     return f->code = code;
 }

@@ -1,8 +1,9 @@
 /*
  * failure.h - why something did not work, as the user will read it.
  *
- * Functions that can fail take a struct failure, return 0 (or a value) when they succeed and -errno when they do not,
- * and then have said why: lower case, what failed, the quoted subject, the cause, what to do. Nothing here prints.
+ * Functions that can fail take a struct failure, return 0 (or a value) when they succeed and -errno
+ * when they do not, and then have said why: lower case, what failed, the quoted subject, the cause,
+ * what to do. Nothing here prints.
  */
 #ifndef DRIVER_FAILURE_H
 #define DRIVER_FAILURE_H
@@ -12,10 +13,13 @@ struct failure {
     char text[1024];
 };
 
-/* Stores the message and returns `code` (a negative errno), so that a caller can write `return fail(...)`. */
-int fail(struct failure *f, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Stores the message and returns `code` (a negative errno), so that a caller can write `return
+ * fail(...)`. */
+int fail(struct failure *f, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* As fail(), with ": strerror(-code)" behind the message. */
-int fail_errno(struct failure *f, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int fail_errno(struct failure *f, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -13,12 +13,12 @@ int files_find(const char *name, char path[FILES_PATH_MAX], struct failure *f)
         return fail_errno(f, -errno, "cannot read /proc/self/exe");
     path[n] = '\0';
     char *slash = strrchr(path, '/');
-    snprintf(slash + 1, FILES_PATH_MAX - (size_t) (slash + 1 - path), "%s", name);
+    snprintf(slash + 1, FILES_PATH_MAX - (size_t)(slash + 1 - path), "%s", name);
     if (access(path, R_OK) == 0)
         return 0;
     snprintf(path, FILES_PATH_MAX, "%s/%s", HIJACK_LIBEXECDIR, name);
     if (access(path, R_OK) == 0)
         return 0;
-    return fail(f, -ENOENT, "cannot find %s beside gdb-hijack or in %s: install gdb-hijack again", name,
-                HIJACK_LIBEXECDIR);
+    return fail(f, -ENOENT, "cannot find %s beside gdb-hijack or in %s: install gdb-hijack again",
+                name, HIJACK_LIBEXECDIR);
 }

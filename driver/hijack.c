@@ -29,12 +29,14 @@ struct hijack {
     struct hijack_record record;
 };
 
-/* --- before the target is touched ------------------------------------------------------------------------------------ */
+/* --- before the target is touched
+ * ------------------------------------------------------------------------------------ */
 
 static int refuse_unfit(struct hijack *h, struct failure *f)
 {
-    struct preflight_options options = {
-        .trust_seccomp = h->options->trust_seccomp, .signal = h->options->signal, .library = h->library};
+    struct preflight_options options = {.trust_seccomp = h->options->trust_seccomp,
+                                        .signal = h->options->signal,
+                                        .library = h->library};
     struct findings findings = {0};
     int code = files_find("libhijack.so", h->library, f);
     if (code == 0)
@@ -49,7 +51,7 @@ static int refuse_unfit(struct hijack *h, struct failure *f)
 /* Bytes of the island: whole pages. */
 static uint64_t island_size(const struct hijack *h)
 {
-    uint64_t page = (uint64_t) sysconf(_SC_PAGESIZE);
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     return (replace_island_size(h->replace) + page - 1) & ~(page - 1);
 }
 
@@ -61,8 +63,9 @@ static int place_island(struct hijack *h, struct failure *f)
     /* from any byte of libc to any byte of the island */
     uint64_t reach = jump_reach - (libc->text_end - libc->text_start) - size;
     if (!maps_gap(&h->target.maps, libc->text_start, size, reach, &h->island))
-        return fail(f, -ENOMEM, "process %d has no %" PRIu64 " KiB of free address space within reach of %s",
-                    (int) h->options->pid, size / 1024, libc->path);
+        return fail(f, -ENOMEM,
+                    "process %d has no %" PRIu64 " KiB of free address space within reach of %s",
+                    (int)h->options->pid, size / 1024, libc->path);
     return replace_place(h->replace, h->island, f);
 }
 
@@ -70,7 +73,8 @@ static int plan_replacement(struct hijack *h, struct failure *f)
 {
     const struct object *libc = objects_libc(h->target.objects);
     if (!libc)
-        return fail(f, -ENOENT, "process %d has no C library that we know (glibc or musl)", (int) h->options->pid);
+        return fail(f, -ENOENT, "process %d has no C library that we know (glibc or musl)",
+                    (int)h->options->pid);
     int code = replace_plan(h->target.objects, libc, &h->replace, f);
     if (code < 0)
         return code;
@@ -81,7 +85,8 @@ static int plan_replacement(struct hijack *h, struct failure *f)
     return place_island(h, f);
 }
 
-/* Reads libc's own account of its restartable-sequence area (glibc >= 2.35), which the kernel does not give away. */
+/* Reads libc's own account of its restartable-sequence area (glibc >= 2.35), which the kernel does
+ * not give away. */
 static void find_rseq(struct hijack *h)
 {
     const struct object *libc = objects_libc(h->target.objects);
@@ -89,10 +94,13 @@ static void find_rseq(struct hijack *h)
     uint32_t registered = 0;
     if (!object_symbol(h->target.objects, libc, "__rseq_offset", &offset) ||
         !object_symbol(h->target.objects, libc, "__rseq_size", &size) ||
-        proc_read_memory(h->options->pid, size, &registered, sizeof registered) < 0 || !registered ||
-        proc_read_memory(h->options->pid, offset, &h->params.rseq_offset, sizeof h->params.rseq_offset) < 0)
+        proc_read_memory(h->options->pid, size, &registered, sizeof registered) < 0 ||
+        !registered ||
+        proc_read_memory(h->options->pid, offset, &h->params.rseq_offset,
+                         sizeof h->params.rseq_offset) < 0)
         return;
-    h->params.rseq_size = registered < 32 ? 32 : registered; /* newer glibc tells the used part of the 32 bytes */
+    h->params.rseq_size =
+        registered < 32 ? 32 : registered; /* newer glibc tells the used part of the 32 bytes */
     h->params.rseq_signature = 0x53053053;
 }
 
@@ -114,7 +122,8 @@ static int fill_params(struct hijack *h, struct failure *f)
     int code = control_new_key(p->key);
     if (code < 0)
         return fail_errno(f, code, "cannot make a key");
-    code = control_socket_path(info->effective_uid, info->effective_gid, p->key, p->socket, error, sizeof error);
+    code = control_socket_path(info->effective_uid, info->effective_gid, p->key, p->socket, error,
+                               sizeof error);
     if (code < 0)
         return fail(f, code, "%s", error);
     return files_find("hijack-shadow", p->shadow, f);
@@ -126,14 +135,18 @@ static int prepare(struct hijack *h, struct failure *f)
     if (code == 0)
         code = target_open(&h->target, h->options->pid, h->options->trace, f);
     if (code == 0 && agent_loaded(&h->target))
-        code = fail(f, -EEXIST, "process %d is hijacked already (or a hijack was cut short): gdb-hijack release %d first",
-                    (int) h->options->pid, (int) h->options->pid);
+        code = fail(f, -EEXIST,
+                    "process %d is hijacked already (or a hijack was cut short): gdb-hijack "
+                    "release %d first",
+                    (int)h->options->pid, (int)h->options->pid);
     if (code == 0)
         code = plan_replacement(h, f);
     return code < 0 ? code : fill_params(h, f);
 }
 
-/* --- the steps ------------------------------------------------------------------------------------------------------- */
+/* --- the steps
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 /* GDB must see the architecture that we were built for. */
 static int check_architecture(struct hijack *h, struct failure *f)
@@ -146,8 +159,8 @@ static int check_architecture(struct hijack *h, struct failure *f)
     if (code < 0)
         return code;
     if (strcmp(description.architecture, arch.gdb_name) != 0)
-        code = fail(f, -ENOTSUP, "process %d is a program for %s; this gdb-hijack is for %s", (int) h->options->pid,
-                    description.architecture, arch.gdb_name);
+        code = fail(f, -ENOTSUP, "process %d is a program for %s; this gdb-hijack is for %s",
+                    (int)h->options->pid, description.architecture, arch.gdb_name);
     tdesc_free(&description);
     return code;
 }
@@ -164,10 +177,11 @@ static int step_attach(struct hijack *h, struct failure *f)
 }
 
 /* Inside a function's first instructions a thread would go on in the middle of the jump. */
-static int unsafe_to_patch(void *context, const struct target *target, taddr pc, char reason[SAFEPOINT_REASON])
+static int unsafe_to_patch(void *context, const struct target *target, taddr pc,
+                           char reason[SAFEPOINT_REASON])
 {
     const struct replace_patch *patch = replace_covers_pc(context, pc);
-    (void) target;
+    (void)target;
     if (patch)
         snprintf(reason, SAFEPOINT_REASON, "in the first instructions of %s", patch->name);
     return patch != NULL;
@@ -176,11 +190,12 @@ static int unsafe_to_patch(void *context, const struct target *target, taddr pc,
 static int step_safe_point(struct hijack *h, struct failure *f)
 {
     uint64_t number;
-    int code = target_find_safe_point(&h->target, h->options->safe_point_ms, unsafe_to_patch, h->replace, f);
+    int code = target_find_safe_point(&h->target, h->options->safe_point_ms, unsafe_to_patch,
+                                      h->replace, f);
     if (code == 0)
         code = inferior_register(h->target.inferior, arch.syscall_number, &number, f);
     if (code == 0)
-        steps_end(&h->steps, "%s %s", (int64_t) number >= 0 ? "blocked in" : "running in",
+        steps_end(&h->steps, "%s %s", (int64_t)number >= 0 ? "blocked in" : "running in",
                   *h->target.where ? h->target.where : "the program");
     return code;
 }
@@ -204,12 +219,12 @@ static int step_shadow(struct hijack *h, struct failure *f)
     if (code == 0)
         code = agent_call(&h->target, "hijack_start_shadow", &pid, f);
     if (code == 0 && pid < 0)
-        code = fail_errno(f, (int) pid, "process %d cannot start its shadow", (int) h->options->pid);
+        code = fail_errno(f, (int)pid, "process %d cannot start its shadow", (int)h->options->pid);
     if (code < 0)
         return code;
-    h->record.shadow = (int32_t) pid; /* the agent wrote it too, in case we are no more */
-    h->result->shadow = (pid_t) pid;
-    steps_end(&h->steps, "process %d", (int) pid);
+    h->record.shadow = (int32_t)pid; /* the agent wrote it too, in case we are no more */
+    h->result->shadow = (pid_t)pid;
+    steps_end(&h->steps, "process %d", (int)pid);
     return 0;
 }
 
@@ -218,9 +233,10 @@ static int map_island(struct hijack *h, struct failure *f)
     int64_t result;
     int code = target_syscall(&h->target, &result, f, SYS_mmap,
                               (uint64_t[6]){h->island, island_size(h), PROT_READ | PROT_EXEC,
-                                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, (uint64_t) -1, 0});
-    if (code == 0 && (taddr) result != h->island)
-        code = fail_errno(f, result < 0 ? (int) result : -EEXIST, "cannot map the jumps' island");
+                                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+                                            (uint64_t)-1, 0});
+    if (code == 0 && (taddr)result != h->island)
+        code = fail_errno(f, result < 0 ? (int)result : -EEXIST, "cannot map the jumps' island");
     return code;
 }
 
@@ -237,22 +253,24 @@ static int write_island(struct hijack *h, struct failure *f)
 
 static void list_patches(struct hijack *h)
 {
-    h->record.patch_count = (uint32_t) replace_count_slots(h->replace);
+    h->record.patch_count = (uint32_t)replace_count_slots(h->replace);
     for (size_t i = 0; i < h->record.patch_count; i++) {
         const struct replace_patch *from = replace_at(h->replace, i);
         struct hijack_patch *to = &h->record.patches[i];
         to->address = from->jump.entry;
-        to->size = (uint8_t) jump_entry_size;
+        to->size = (uint8_t)jump_entry_size;
         memcpy(to->original, from->jump.bytes, jump_entry_size);
         memcpy(to->patched, from->entry, jump_entry_size);
     }
 }
 
-/* The record first, then the island, the text last: at each moment what is there works, and can be undone. */
+/* The record first, then the island, the text last: at each moment what is there works, and can be
+ * undone. */
 static int step_replace(struct hijack *h, struct failure *f)
 {
     const struct mapping *taken = maps_find(&h->target.maps, h->island);
-    int code = taken ? place_island(h, f) : 0; /* dlopen may have taken the place that was planned */
+    int code =
+        taken ? place_island(h, f) : 0; /* dlopen may have taken the place that was planned */
     if (code < 0)
         return code;
     list_patches(h);
@@ -280,7 +298,8 @@ static int step_start(struct hijack *h, struct failure *f)
     if (code == 0)
         code = agent_call(&h->target, "hijack_start", &result, f);
     if (code == 0 && result < 0)
-        code = fail_errno(f, (int) result, "cannot install the handler of signal %d", h->params.signal);
+        code =
+            fail_errno(f, (int)result, "cannot install the handler of signal %d", h->params.signal);
     if (code == 0)
         steps_end(&h->steps, "signal %d takes a checkpoint", h->params.signal);
     return code;
@@ -293,7 +312,8 @@ static int step_detach(struct hijack *h, struct failure *f)
     if (code == 0)
         code = target_go(&h->target, f);
     if (code == 0)
-        steps_end(&h->steps, "the process stood still for %.1f ms", (double) h->target.still_ns / 1e6);
+        steps_end(&h->steps, "the process stood still for %.1f ms",
+                  (double)h->target.still_ns / 1e6);
     return code;
 }
 
@@ -302,8 +322,9 @@ static const struct {
     int (*run)(struct hijack *h, struct failure *f);
     bool touches; /* a failure of this step has something to undo */
 } steps[] = {
-    {"attach", step_attach, false},   {"safe point", step_safe_point, false}, {"load", step_load, true},
-    {"shadow", step_shadow, true},    {"replace", step_replace, true},        {"start", step_start, true},
+    {"attach", step_attach, false},  {"safe point", step_safe_point, false},
+    {"load", step_load, true},       {"shadow", step_shadow, true},
+    {"replace", step_replace, true}, {"start", step_start, true},
     {"detach", step_detach, true},
 };
 
@@ -319,7 +340,8 @@ static enum hijack_outcome take_steps(struct hijack *h, struct failure *f)
     return HIJACK_DONE;
 }
 
-enum hijack_outcome hijack_run(const struct hijack_options *options, struct hijack_result *result, struct failure *f)
+enum hijack_outcome hijack_run(const struct hijack_options *options, struct hijack_result *result,
+                               struct failure *f)
 {
     static struct hijack h; /* large: the record */
     memset(&h, 0, sizeof h);

@@ -1,10 +1,11 @@
 /*
  * hijack.h - the hijack of a running process (paper, section 3), and its undoing.
  *
- * hijack_run() does the steps attach, safe point, load, shadow, replace, start, detach, and tells `progress` of each
- * when it is done. All or nothing: when a step fails, what was done is undone in reverse with whatever is left - with
- * a new gdb if the old one died - and the outcome says so. release_run() undoes a complete hijack, or what a killed
- * mutator left of one, from the record in the target (stubs/record.h).
+ * hijack_run() does the steps attach, safe point, load, shadow, replace, start, detach, and tells
+ * `progress` of each when it is done. All or nothing: when a step fails, what was done is undone in
+ * reverse with whatever is left - with a new gdb if the old one died - and the outcome says so.
+ * release_run() undoes a complete hijack, or what a killed mutator left of one, from the record in
+ * the target (stubs/record.h).
  */
 #ifndef DRIVER_HIJACK_H
 #define DRIVER_HIJACK_H
@@ -17,9 +18,9 @@
 #include "gdbmi/mi_session.h"
 
 struct hijack_step {
-    const char *name;   /* "attach", "safe point", ... */
-    uint64_t ns;        /* how long it took */
-    char detail[256];   /* what was found or done */
+    const char *name; /* "attach", "safe point", ... */
+    uint64_t ns;      /* how long it took */
+    char detail[256]; /* what was found or done */
 };
 
 struct hijack_options {
@@ -27,9 +28,9 @@ struct hijack_options {
     int signal; /* takes a checkpoint; 0: the highest free one */
     bool trust_seccomp;
     bool dry_run;
-    int safe_point_ms;       /* how long to look for a safe point, e.g. HIJACK_SAFE_POINT_MS */
-    const char *directory;   /* where default images go; absolute */
-    mi_trace *trace;         /* gdb's dialogue, or NULL */
+    int safe_point_ms;     /* how long to look for a safe point, e.g. HIJACK_SAFE_POINT_MS */
+    const char *directory; /* where default images go; absolute */
+    mi_trace *trace;       /* gdb's dialogue, or NULL */
     void (*progress)(void *context, const struct hijack_step *step);
     void *context;
 };
@@ -50,7 +51,9 @@ struct hijack_result {
     uint64_t still_ns;       /* how long the target stood still */
 };
 
-enum hijack_outcome hijack_run(const struct hijack_options *options, struct hijack_result *result, struct failure *f);
-enum hijack_outcome release_run(const struct hijack_options *options, struct hijack_result *result, struct failure *f);
+enum hijack_outcome hijack_run(const struct hijack_options *options, struct hijack_result *result,
+                               struct failure *f);
+enum hijack_outcome release_run(const struct hijack_options *options, struct hijack_result *result,
+                                struct failure *f);
 
 #endif

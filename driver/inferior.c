@@ -10,8 +10,8 @@
 #include "driver/arch.h"
 #include "driver/inferior.h"
 
-#define MAX_REGISTERS 64
-#define SHORT_WRITE   128 /* bytes */
+#define MAX_REGISTERS      64
+#define SHORT_WRITE        128 /* bytes */
 #define SET_UP_DEADLINE_MS 20000
 
 struct inferior {
@@ -21,7 +21,8 @@ struct inferior {
     char *description;
     char *number_list; /* of the general registers, for -data-list-register-values */
     char signal[32]; /* that the target was about to get when it was stopped by an attach; or "" */
-    bool fresh; /* the values below are of the present stop */
+    bool watching;   /* system calls */
+    bool fresh;      /* the values below are of the present stop */
     size_t count;
     struct {
         char name[16];
@@ -36,11 +37,11 @@ static int gdb_failed(struct inferior *inferior, int code, const char *doing, st
     return fail(f, code, "%s: %s", doing, mi_session_error(inferior->mi));
 }
 
-#define COMMAND(inferior, f, doing, result, ...)                                                                       \
-    do {                                                                                                               \
-        int code_ = mi_command((inferior)->mi, result, __VA_ARGS__);                                                   \
-        if (code_ < 0)                                                                                                 \
-            return gdb_failed(inferior, code_, doing, f);                                                              \
+#define COMMAND(inferior, f, doing, result, ...)                                                   \
+    do {                                                                                           \
+        int code_ = mi_command((inferior)->mi, result, __VA_ARGS__);                               \
+        if (code_ < 0)                                                                             \
+            return gdb_failed(inferior, code_, doing, f);                                          \
     } while (0)
 
 /* "GNU gdb (Debian 13.1-3) 13.1\n...": the last word of the first line. */
@@ -50,7 +51,8 @@ static void read_version(struct inferior *inferior)
     size_t line = strcspn(text, "\n"), start = line;
     while (start > 0 && text[start - 1] != ' ')
         start--;
-    snprintf(inferior->version, sizeof inferior->version, "%.*s", (int) (line - start), text + start);
+    snprintf(inferior->version, sizeof inferior->version, "%.*s", (int)(line - start),
+             text + start);
 }
 
 static int set_up(struct inferior *inferior, const char *blank, struct failure *f)
@@ -77,8 +79,10 @@ static int set_up(struct inferior *inferior, const char *blank, struct failure *
     free(path);
     if (code < 0)
         return gdb_failed(inferior, code, "cannot give gdb its empty executable", f);
-    /* The program's signals are its own, SIGTRAP and SIGINT too: without breakpoints and steps gdb needs neither. */
-    COMMAND(inferior, f, "cannot set gdb up", NULL, "-interpreter-exec console \"handle all nostop noprint pass\"");
+    /* The program's signals are its own, SIGTRAP and SIGINT too: without breakpoints and steps gdb
+     * needs neither. */
+    COMMAND(inferior, f, "cannot set gdb up", NULL,
+            "-interpreter-exec console \"handle all nostop noprint pass\"");
     COMMAND(inferior, f, "cannot set gdb up", NULL,
             "-interpreter-exec console \"handle SIGTRAP SIGINT nostop noprint pass\"");
     return 0;
@@ -86,7 +90,8 @@ static int set_up(struct inferior *inferior, const char *blank, struct failure *
 
 int inferior_open(struct inferior **out, const char *blank, mi_trace *trace, struct failure *f)
 {
-    static const char *const argv[] = {"-iex", "set debuginfod enabled off", "-iex", "set auto-load no", NULL};
+    static const char *const argv[] = {"-iex", "set debuginfod enabled off", "-iex",
+                                       "set auto-load no", NULL};
     struct mi_options options = {.argv = argv, .deadline_ms = SET_UP_DEADLINE_MS, .trace = trace};
     struct inferior *inferior = calloc(1, sizeof *inferior);
     *out = NULL;
@@ -94,7 +99,8 @@ int inferior_open(struct inferior **out, const char *blank, mi_trace *trace, str
         return fail_errno(f, -ENOMEM, "cannot start gdb");
     int code = mi_session_open(&inferior->mi, &options);
     if (code < 0)
-        code = fail(f, code, "cannot start gdb: %s", inferior->mi ? mi_session_error(inferior->mi) : strerror(-code));
+        code = fail(f, code, "cannot start gdb: %s",
+                    inferior->mi ? mi_session_error(inferior->mi) : strerror(-code));
     else
         code = set_up(inferior, blank, f);
     if (code < 0) {
@@ -115,7 +121,8 @@ void inferior_close(struct inferior *inferior)
     free(inferior);
 }
 
-/* Finds the numbers that GDB gives to the registers of arch.h; once for each gdb, as they do not change. */
+/* Finds the numbers that GDB gives to the registers of arch.h; once for each gdb, as they do not
+ * change. */
 static int number_registers(struct inferior *inferior, struct failure *f)
 {
     const struct mi_value *names;
@@ -130,10 +137,12 @@ static int number_registers(struct inferior *inferior, struct failure *f)
         while (n < mi_count(names) && strcmp(mi_string(mi_at(names, n), ""), *wanted) != 0)
             n++;
         if (n == mi_count(names) || inferior->count == MAX_REGISTERS)
-            return fail(f, -ENOTSUP, "gdb knows no register %s here: is this an %s process?", *wanted, arch.name);
-        snprintf(inferior->registers[inferior->count].name, sizeof inferior->registers->name, "%s", *wanted);
-        inferior->registers[inferior->count++].number = (unsigned) n;
-        used += (size_t) snprintf(inferior->number_list + used, capacity - used, " %zu", n);
+            return fail(f, -ENOTSUP, "gdb knows no register %s here: is this an %s process?",
+                        *wanted, arch.name);
+        snprintf(inferior->registers[inferior->count].name, sizeof inferior->registers->name, "%s",
+                 *wanted);
+        inferior->registers[inferior->count++].number = (unsigned)n;
+        used += (size_t)snprintf(inferior->number_list + used, capacity - used, " %zu", n);
     }
     return 0;
 }
@@ -144,11 +153,13 @@ static int read_registers(struct inferior *inferior, struct failure *f)
     int code = inferior->number_list ? 0 : number_registers(inferior, f);
     if (code < 0)
         return code;
-    COMMAND(inferior, f, "cannot read registers", &values, "-data-list-register-values x%s", inferior->number_list);
+    COMMAND(inferior, f, "cannot read registers", &values, "-data-list-register-values x%s",
+            inferior->number_list);
     values = mi_get(values, "register-values");
     for (size_t i = 0; i < mi_count(values); i++) {
         uint64_t number, value;
-        if (mi_u64(mi_at(values, i), "number", &number) < 0 || mi_u64(mi_at(values, i), "value", &value) < 0)
+        if (mi_u64(mi_at(values, i), "number", &number) < 0 ||
+            mi_u64(mi_at(values, i), "value", &value) < 0)
             return fail(f, -EBADMSG, "cannot read registers: gdb's answer makes no sense");
         for (size_t r = 0; r < inferior->count; r++)
             if (inferior->registers[r].number == number)
@@ -158,8 +169,9 @@ static int read_registers(struct inferior *inferior, struct failure *f)
     return 0;
 }
 
-/* What the target was about to get when the attach stopped it. GDB takes a SIGTRAP of the program's own for its doing and
- * would drop it (infrun.c, STOP_QUIETLY_NO_SIGSTOP): the kernel says what it really is, and we have GDB pass it on. */
+/* What the target was about to get when the attach stopped it. GDB takes a SIGTRAP of the program's
+ * own for its doing and would drop it (infrun.c, STOP_QUIETLY_NO_SIGSTOP): the kernel says what it
+ * really is, and we have GDB pass it on. */
 static int find_pending_signal(struct inferior *inferior, const char *reported, struct failure *f)
 {
     const struct mi_value *result;
@@ -174,7 +186,8 @@ static int find_pending_signal(struct inferior *inferior, const char *reported, 
     if (mi_u64(result, "value", &number) < 0 || number != SIGTRAP)
         return 0;
     snprintf(inferior->signal, sizeof inferior->signal, "SIGTRAP");
-    COMMAND(inferior, f, "cannot pass SIGTRAP on", NULL, "-interpreter-exec console \"queue-signal SIGTRAP\"");
+    COMMAND(inferior, f, "cannot pass SIGTRAP on", NULL,
+            "-interpreter-exec console \"queue-signal SIGTRAP\"");
     return 0;
 }
 
@@ -182,10 +195,11 @@ int inferior_attach(struct inferior *inferior, pid_t pid, struct failure *f)
 {
     const struct mi_value *event;
     mi_drop_events(inferior->mi, NULL);
-    COMMAND(inferior, f, "cannot attach", NULL, "-target-attach %d", (int) pid);
+    COMMAND(inferior, f, "cannot attach", NULL, "-target-attach %d", (int)pid);
     inferior->pid = pid;
     inferior->fresh = false;
-    int code = mi_wait_event(inferior->mi, "stopped", &event, -1); /* ^done comes before the process has stopped */
+    int code = mi_wait_event(inferior->mi, "stopped", &event,
+                             -1); /* ^done comes before the process has stopped */
     if (code < 0)
         return gdb_failed(inferior, code, "cannot attach", f);
     return find_pending_signal(inferior, mi_string(event, "signal-name"), f);
@@ -216,7 +230,8 @@ const char *inferior_gdb_version(const struct inferior *inferior)
 const char *inferior_description(struct inferior *inferior, struct failure *f)
 {
     if (!inferior->description) {
-        int code = mi_command(inferior->mi, NULL, "-interpreter-exec console \"maint print xml-tdesc\"");
+        int code =
+            mi_command(inferior->mi, NULL, "-interpreter-exec console \"maint print xml-tdesc\"");
         if (code < 0) {
             gdb_failed(inferior, code, "cannot read gdb's target description", f);
             return NULL;
@@ -228,7 +243,8 @@ const char *inferior_description(struct inferior *inferior, struct failure *f)
     return inferior->description;
 }
 
-int inferior_register(struct inferior *inferior, const char *name, uint64_t *value, struct failure *f)
+int inferior_register(struct inferior *inferior, const char *name, uint64_t *value,
+                      struct failure *f)
 {
     int code = inferior->fresh ? 0 : read_registers(inferior, f);
     if (code < 0)
@@ -243,57 +259,67 @@ int inferior_register(struct inferior *inferior, const char *name, uint64_t *val
 
 int inferior_set_pc(struct inferior *inferior, taddr pc, struct failure *f)
 {
-    /* Not `set $pc`, and not a jump: those make GDB reset orig_rax as well, a second ptrace call, and with it the
-     * kernel would forget to restart an interrupted system call. The real register is written alone. */
-    COMMAND(inferior, f, "cannot set the program counter", NULL, "-gdb-set $%s = %" PRIu64, arch.pc, pc);
+    /* Not `set $pc`, and not a jump: those make GDB reset orig_rax as well, a second ptrace call,
+     * and with it the kernel would forget to restart an interrupted system call. The real register
+     * is written alone. */
+    COMMAND(inferior, f, "cannot set the program counter", NULL, "-gdb-set $%s = %" PRIu64, arch.pc,
+            pc);
     return 0;
 }
 
-int inferior_read(struct inferior *inferior, taddr address, void *to, size_t size, struct failure *f)
+int inferior_read(struct inferior *inferior, taddr address, void *to, size_t size,
+                  struct failure *f)
 {
     const struct mi_value *result;
-    COMMAND(inferior, f, "cannot read the target's memory", &result, "-data-read-memory-bytes %" PRIu64 " %zu", address,
-            size);
+    COMMAND(inferior, f, "cannot read the target's memory", &result,
+            "-data-read-memory-bytes %" PRIu64 " %zu", address, size);
     int code = mi_bytes(result, "memory[0].contents", to, size);
     if (code < 0)
-        return fail_errno(f, code, "cannot read %zu bytes at %" PRItaddr " of the target", size, address);
+        return fail_errno(f, code, "cannot read %zu bytes at %" PRItaddr " of the target", size,
+                          address);
     return 0;
 }
 
-static int write_hex(struct inferior *inferior, taddr address, const void *from, size_t size, struct failure *f)
+static int write_hex(struct inferior *inferior, taddr address, const void *from, size_t size,
+                     struct failure *f)
 {
     char hex[2 * SHORT_WRITE + 1];
     mi_hex(from, size, hex);
-    COMMAND(inferior, f, "cannot write the target's memory", NULL, "-data-write-memory-bytes %" PRIu64 " %s", address,
-            hex);
+    COMMAND(inferior, f, "cannot write the target's memory", NULL,
+            "-data-write-memory-bytes %" PRIu64 " %s", address, hex);
     return 0;
 }
 
 /* GDB reads its commands one character a system call: what is long goes to it as a file. */
-static int write_file(struct inferior *inferior, taddr address, const void *from, size_t size, struct failure *f)
+static int write_file(struct inferior *inferior, taddr address, const void *from, size_t size,
+                      struct failure *f)
 {
     int fd = memfd_create("gdb-hijack", MFD_CLOEXEC);
-    if (fd < 0 || write(fd, from, size) != (ssize_t) size) {
+    if (fd < 0 || write(fd, from, size) != (ssize_t)size) {
         int code = fd < 0 ? -errno : -EIO;
         close(fd);
         return fail_errno(f, code, "cannot make a file in memory");
     }
-    int code = mi_command(inferior->mi, NULL, "-interpreter-exec console \"restore /proc/%d/fd/%d binary %" PRIu64 "\"",
-                          (int) getpid(), fd, address);
+    int code = mi_command(inferior->mi, NULL,
+                          "-interpreter-exec console \"restore /proc/%d/fd/%d binary %" PRIu64 "\"",
+                          (int)getpid(), fd, address);
     close(fd);
     return code < 0 ? gdb_failed(inferior, code, "cannot write the target's memory", f) : 0;
 }
 
-int inferior_write(struct inferior *inferior, taddr address, const void *from, size_t size, struct failure *f)
+int inferior_write(struct inferior *inferior, taddr address, const void *from, size_t size,
+                   struct failure *f)
 {
     return (size > SHORT_WRITE ? write_file : write_hex)(inferior, address, from, size, f);
 }
 
-int inferior_read_string(struct inferior *inferior, taddr address, char *to, size_t size, struct failure *f)
+int inferior_read_string(struct inferior *inferior, taddr address, char *to, size_t size,
+                         struct failure *f)
 {
     enum { CHUNK = 64, PAGE = 4096 };
     for (size_t done = 0; done + 1 < size;) {
-        size_t n = PAGE - (address + done) % PAGE; /* never beyond a page that holds part of the string */
+        size_t n =
+            PAGE - (address + done) % PAGE; /* never beyond a page that holds part of the string */
         n = n < CHUNK ? n : CHUNK;
         n = n < size - 1 - done ? n : size - 1 - done;
         int code = inferior_read(inferior, address + done, to + done, n, f);
@@ -309,7 +335,11 @@ int inferior_read_string(struct inferior *inferior, taddr address, char *to, siz
 
 int inferior_catch_syscalls(struct inferior *inferior, const char *numbers, struct failure *f)
 {
-    COMMAND(inferior, f, "cannot watch system calls", NULL, "-interpreter-exec console \"catch syscall %s\"", numbers);
+    if (inferior->watching)
+        return 0;
+    COMMAND(inferior, f, "cannot watch system calls", NULL,
+            "-interpreter-exec console \"catch syscall %s\"", numbers);
+    inferior->watching = true;
     return 0;
 }
 
@@ -321,7 +351,7 @@ static int stopped_where(const struct mi_value *event, long *number, struct fail
     if (!reason)
         return 0;
     if (strcmp(reason, "syscall-entry") == 0 && mi_u64(event, "syscall-number", &value) == 0) {
-        *number = (long) value;
+        *number = (long)value;
         return 1;
     }
     if (strncmp(reason, "exited", 6) == 0)

@@ -1,13 +1,15 @@
 /*
  * inferior.h - the target, held still by gdb (GDB/MI through gdbmi/).
  *
- * The flow is: inferior_open(), inferior_attach(), read and write, inferior_continue(), inferior_detach(), close. The
- * same gdb can detach and attach again. What is done here is safe at every moment against gdb's death: no breakpoint
- * is ever inserted, the only register ever written is the program counter, in one ptrace call, and every write to
- * memory of up to a page is one write(2) to /proc/PID/mem. When gdb is gone (-EPIPE) the target runs by itself.
+ * The flow is: inferior_open(), inferior_attach(), read and write, inferior_continue(),
+ * inferior_detach(), close. The same gdb can detach and attach again. What is done here is safe at
+ * every moment against gdb's death: no breakpoint is ever inserted, the only register ever written
+ * is the program counter, in one ptrace call, and every write to memory of up to a page is one
+ * write(2) to /proc/PID/mem. When gdb is gone (-EPIPE) the target runs by itself.
  *
- * How gdb is kept quick and harmless: it is given an empty executable (gdb-blank) and a sysroot that does not exist, so
- * that it reads no symbol file and, more important, finds no dynamic linker to set its internal breakpoint in.
+ * How gdb is kept quick and harmless: it is given an empty executable (gdb-blank) and a sysroot
+ * that does not exist, so that it reads no symbol file and, more important, finds no dynamic linker
+ * to set its internal breakpoint in.
  */
 #ifndef DRIVER_INFERIOR_H
 #define DRIVER_INFERIOR_H
@@ -22,7 +24,8 @@
 
 struct inferior;
 
-/* Starts a gdb with the settings above. `blank`: path of the empty executable. *out is NULL after a failure. */
+/* Starts a gdb with the settings above. `blank`: path of the empty executable. *out is NULL after a
+ * failure. */
 int inferior_open(struct inferior **out, const char *blank, mi_trace *trace, struct failure *f);
 /* Ends gdb; a target still held is let go. NULL is accepted. */
 void inferior_close(struct inferior *inferior);
@@ -33,29 +36,37 @@ int inferior_attach(struct inferior *inferior, pid_t pid, struct failure *f);
 int inferior_detach(struct inferior *inferior, struct failure *f);
 bool inferior_attached(const struct inferior *inferior);
 
-/* The signal that the target was about to get when it was stopped, or "". It gets it when it runs again; a handler may
- * then leave by longjmp from wherever the target is. */
+/* The signal that the target was about to get when it was stopped, or "". It gets it when it runs
+ * again; a handler may then leave by longjmp from wherever the target is. */
 const char *inferior_pending_signal(const struct inferior *inferior);
 
 /* "13.1" */
 const char *inferior_gdb_version(const struct inferior *inferior);
-/* GDB's target description of the live target (XML), valid until close. Asked for at the first call. */
+/* GDB's target description of the live target (XML), valid until close. Asked for at the first
+ * call. */
 const char *inferior_description(struct inferior *inferior, struct failure *f);
 
-/* A register of the stopped thread by GDB's name, as of the last stop. -ENOENT: no such register. */
-int inferior_register(struct inferior *inferior, const char *name, uint64_t *value, struct failure *f);
+/* A register of the stopped thread by GDB's name, as of the last stop. -ENOENT: no such register.
+ */
+int inferior_register(struct inferior *inferior, const char *name, uint64_t *value,
+                      struct failure *f);
 /* Changes the program counter. */
 int inferior_set_pc(struct inferior *inferior, taddr pc, struct failure *f);
 
-int inferior_read(struct inferior *inferior, taddr address, void *to, size_t size, struct failure *f);
+int inferior_read(struct inferior *inferior, taddr address, void *to, size_t size,
+                  struct failure *f);
 /* Also to memory that the target cannot write (a private copy of the page is made). */
-int inferior_write(struct inferior *inferior, taddr address, const void *from, size_t size, struct failure *f);
+int inferior_write(struct inferior *inferior, taddr address, const void *from, size_t size,
+                   struct failure *f);
 /* A NUL-terminated string; cut off at size-1 bytes. */
-int inferior_read_string(struct inferior *inferior, taddr address, char *to, size_t size, struct failure *f);
+int inferior_read_string(struct inferior *inferior, taddr address, char *to, size_t size,
+                         struct failure *f);
 
-/* From now on inferior_continue() stops at the entry of these system calls only. `numbers`: "26729 15". */
+/* From now on inferior_continue() stops at the entry of these system calls only; set once.
+ * `numbers`: "26729 15". */
 int inferior_catch_syscalls(struct inferior *inferior, const char *numbers, struct failure *f);
-/* Runs the target until it enters one of them; *number says which. -ETIMEDOUT: it runs still. -ESRCH: it ended. */
+/* Runs the target until it enters one of them; *number says which. -ETIMEDOUT: it runs still.
+ * -ESRCH: it ended. */
 int inferior_continue(struct inferior *inferior, long *number, int timeout_ms, struct failure *f);
 
 #endif

@@ -11,10 +11,12 @@ static const struct {
     const char *arguments, *what;
 } commands[] = {
     {"hijack", cmd_hijack, "PID", "make a running process checkpointable (also: gdb-hijack PID)"},
-    {"checkpoint", cmd_checkpoint, "PID [-o FILE] [--exit]", "write an image of a hijacked process"},
+    {"checkpoint", cmd_checkpoint, "PID [-o FILE] [--exit]",
+     "write an image of a hijacked process"},
     {"restart", cmd_restart, "IMAGE", "become the program of an image, and go on with it"},
     {"status", cmd_status, "[PID]", "what is hijacked here"},
-    {"doctor", cmd_doctor, "[PID]", "can it be hijacked and checkpointed, here, by me? touches nothing"},
+    {"doctor", cmd_doctor, "[PID]",
+     "can it be hijacked and checkpointed, here, by me? touches nothing"},
     {"release", cmd_release, "PID", "undo a hijack"},
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
@@ -23,7 +25,8 @@ static void usage(FILE *to)
 {
     fprintf(to, "usage: gdb-hijack [COMMAND] [OPTION...] PID\n\n");
     for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(to, "  %-10s %-24s %s\n", commands[i].name, commands[i].arguments, commands[i].what);
+        fprintf(to, "  %-10s %-24s %s\n", commands[i].name, commands[i].arguments,
+                commands[i].what);
     fprintf(to, "\nEach command has --help. The manual is gdb-hijack(1).\n");
 }
 

@@ -15,7 +15,8 @@
 #define ANSWER_MS 30000
 #define LEAVE_MS  5000
 
-extern const unsigned char server_code[], server_code_end[], server_resume_pc[], server_restart_pc[];
+extern const unsigned char server_code[], server_code_end[], server_resume_pc[],
+    server_restart_pc[];
 
 struct server_request {
     int64_t kind;
@@ -24,12 +25,14 @@ struct server_request {
     int64_t result;
     uint64_t stack;
 };
-_Static_assert(sizeof(struct server_request) == SERVER_REQUEST_SIZE, "server.h and server.c disagree");
-_Static_assert(offsetof(struct server_request, stack) == SERVER_STACK, "server.h and server.c disagree");
+_Static_assert(sizeof(struct server_request) == SERVER_REQUEST_SIZE,
+               "server.h and server.c disagree");
+_Static_assert(offsetof(struct server_request, stack) == SERVER_STACK,
+               "server.h and server.c disagree");
 
 size_t server_size(void)
 {
-    return (size_t) (server_code_end - server_code);
+    return (size_t)(server_code_end - server_code);
 }
 
 bool server_holds(const struct server *server, taddr pc)
@@ -37,27 +40,31 @@ bool server_holds(const struct server *server, taddr pc)
     return pc >= server->code && pc < server->code + server->size;
 }
 
-/* --- where it goes ---------------------------------------------------------------------------------------------- */
+/* --- where it goes
+ * ---------------------------------------------------------------------------------------------- */
 
 /* The bytes that the file has at `address`; zeros past its end, as in the mapping. */
-static int read_file_bytes(pid_t pid, const struct mapping *mapping, taddr address, void *to, size_t size)
+static int read_file_bytes(pid_t pid, const struct mapping *mapping, taddr address, void *to,
+                           size_t size)
 {
     char path[PATH_MAX + 64];
-    snprintf(path, sizeof path, "/proc/%d/root%s", (int) pid, mapping->path);
+    snprintf(path, sizeof path, "/proc/%d/root%s", (int)pid, mapping->path);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     memset(to, 0, size);
-    ssize_t n = pread(fd, to, size, (off_t) (mapping->offset + (address - mapping->start)));
+    ssize_t n = pread(fd, to, size, (off_t)(mapping->offset + (address - mapping->start)));
     int code = n < 0 ? -errno : 0;
     close(fd);
     return code;
 }
 
-/* The slack of `object` will do when it is large enough and holds what the file does, or a server left over. */
-static bool place_in(struct server *server, pid_t pid, const struct maps *maps, const struct object *object)
+/* The slack of `object` will do when it is large enough and holds what the file does, or a server
+ * left over. */
+static bool place_in(struct server *server, pid_t pid, const struct maps *maps,
+                     const struct object *object)
 {
-    taddr place = (object->text_used_end + 15) & ~(taddr) 15;
+    taddr place = (object->text_used_end + 15) & ~(taddr)15;
     const struct mapping *mapping = maps_find(maps, place);
     unsigned char there[SERVER_MAX_CODE];
     size_t size = server_size();
@@ -66,15 +73,15 @@ static bool place_in(struct server *server, pid_t pid, const struct maps *maps, 
         proc_read_memory(pid, place, there, size) < 0)
         return false;
     if (memcmp(there, server->original, size) != 0 &&
-        memcmp(there, server_code, (size_t) (server_resume_pc - server_code)) != 0)
+        memcmp(there, server_code, (size_t)(server_resume_pc - server_code)) != 0)
         return false;
     server->code = place;
     server->size = size;
     return true;
 }
 
-int server_place(struct server *server, pid_t pid, const struct maps *maps, const struct objects *objects,
-                 struct failure *f)
+int server_place(struct server *server, pid_t pid, const struct maps *maps,
+                 const struct objects *objects, struct failure *f)
 {
     const struct object *libc = objects_libc(objects);
     server->code = 0;
@@ -83,14 +90,16 @@ int server_place(struct server *server, pid_t pid, const struct maps *maps, cons
     for (size_t i = 0; i < objects_count(objects); i++)
         if (place_in(server, pid, maps, objects_at(objects, i)))
             return 0;
-    return fail(f, -ENOSPC, "no loaded object of process %d has %zu unused bytes behind its text", (int) pid,
-                server_size());
+    return fail(f, -ENOSPC, "no loaded object of process %d has %zu unused bytes behind its text",
+                (int)pid, server_size());
 }
 
-/* --- entering --------------------------------------------------------------------------------------------------- */
+/* --- entering
+ * ---------------------------------------------------------------------------------------------------
+ */
 
-/* Calls that the stop of an attach makes return EINTR, for want of a restart in the kernel (signal(7)); the transfers
- * do so on sockets with a timeout. */
+/* Calls that the stop of an attach makes return EINTR, for want of a restart in the kernel
+ * (signal(7)); the transfers do so on sockets with a timeout. */
 static bool reissued(uint64_t number)
 {
     switch (number) {
@@ -121,30 +130,44 @@ static bool reissued(uint64_t number)
     }
 }
 
-/* Makes the saved context issue the interrupted call again. Its arguments are still in their registers. */
+bool server_must_reissue(struct inferior *inferior)
+{
+    struct failure ignored;
+    uint64_t number, result;
+    return inferior_register(inferior, arch.syscall_number, &number, &ignored) == 0 &&
+           inferior_register(inferior, arch.result, &result, &ignored) == 0 &&
+           (int64_t)number >= 0 && (int64_t)result == -EINTR && reissued(number);
+}
+
+/* Makes the saved context issue the interrupted call again. Its arguments are still in their
+ * registers. */
 static int reissue(struct server *server, uint64_t number, taddr pc, struct failure *f)
 {
     /* rax rcx rsp rip lie side by side: one write, so that there is no moment in between */
     uint64_t saved[(SERVER_FRAME_PC - SERVER_FRAME_RESULT) / 8 + 1];
-    int code = inferior_read(server->inferior, server->frame + SERVER_FRAME_RESULT, saved, sizeof saved, f);
+    int code = inferior_read(server->inferior, server->frame + SERVER_FRAME_RESULT, saved,
+                             sizeof saved, f);
     if (code < 0)
         return code;
     saved[0] = number;
     saved[sizeof saved / sizeof *saved - 1] = pc - SERVER_RESTART_BYTES;
-    return inferior_write(server->inferior, server->frame + SERVER_FRAME_RESULT, saved, sizeof saved, f);
+    return inferior_write(server->inferior, server->frame + SERVER_FRAME_RESULT, saved,
+                          sizeof saved, f);
 }
 
 static int milliseconds_until(const struct timespec *deadline)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int) ((deadline->tv_sec - now.tv_sec) * 1000 + (deadline->tv_nsec - now.tv_nsec) / 1000000);
+    return (int)((deadline->tv_sec - now.tv_sec) * 1000 +
+                 (deadline->tv_nsec - now.tv_nsec) / 1000000);
 }
 
-/* Runs the target to the entry of a call that is the server's: SERVER_CALL, or one with which it leaves. The program
- * makes some of these calls as well, in signal handlers that came between; a handler that left the server by longjmp
- * makes the deadline pass. */
-static int run_until(struct server *server, bool (*is_it)(const struct server *, long number, taddr pc), int timeout_ms,
+/* Runs the target to the entry of a call that is the server's: SERVER_CALL, or one with which it
+ * leaves. The program makes some of these calls as well, in signal handlers that came between; a
+ * handler that left the server by longjmp makes the deadline pass. */
+static int run_until(struct server *server,
+                     bool (*is_it)(const struct server *, long number, taddr pc), int timeout_ms,
                      struct failure *f)
 {
     struct timespec deadline;
@@ -155,7 +178,8 @@ static int run_until(struct server *server, bool (*is_it)(const struct server *,
         uint64_t pc;
         int left = milliseconds_until(&deadline);
         int code = left > 0 ? inferior_continue(server->inferior, &number, left, f)
-                            : fail(f, -ETIMEDOUT, "the target does not come back from the calls made in it");
+                            : fail(f, -ETIMEDOUT,
+                                   "the target does not come back from the calls made in it");
         if (code == 0)
             code = inferior_register(server->inferior, arch.pc, &pc, f);
         if (code < 0 || is_it(server, number, pc))
@@ -165,8 +189,8 @@ static int run_until(struct server *server, bool (*is_it)(const struct server *,
 
 static bool asks(const struct server *server, long number, taddr pc)
 {
-    (void) server;
-    (void) pc;
+    (void)server;
+    (void)pc;
     return number == SERVER_CALL;
 }
 
@@ -188,15 +212,15 @@ static int put_code(struct server *server, taddr pc, struct failure *f)
 
 int server_enter(struct server *server, struct inferior *inferior, struct failure *f)
 {
-    uint64_t pc, number, result;
+    uint64_t pc, number;
+    bool again = server_must_reissue(inferior);
     char watched[64];
     server->inferior = inferior;
-    snprintf(watched, sizeof watched, "%d %d %d", SERVER_CALL, (int) SYS_rt_sigreturn, (int) SYS_restart_syscall);
+    snprintf(watched, sizeof watched, "%d %d %d", SERVER_CALL, (int)SYS_rt_sigreturn,
+             (int)SYS_restart_syscall);
     int code = inferior_register(inferior, arch.pc, &pc, f);
     if (code == 0)
         code = inferior_register(inferior, arch.syscall_number, &number, f);
-    if (code == 0)
-        code = inferior_register(inferior, arch.result, &result, f);
     if (code == 0)
         code = inferior_catch_syscalls(inferior, watched, f);
     if (code == 0)
@@ -209,12 +233,12 @@ int server_enter(struct server *server, struct inferior *inferior, struct failur
         code = inferior_register(inferior, arch.argument[0], &server->request, f);
     if (code == 0)
         code = inferior_register(inferior, arch.argument[1], &server->frame, f);
-    if (code == 0 && (int64_t) number >= 0 && (int64_t) result == -EINTR && reissued(number))
-        code = reissue(server, number, pc, f);
-    return code;
+    return code < 0 || !again ? code : reissue(server, number, pc, f);
 }
 
-/* --- requests --------------------------------------------------------------------------------------------------- */
+/* --- requests
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static int request(struct server *server, struct server_request *request, struct failure *f)
 {
@@ -226,34 +250,38 @@ static int request(struct server *server, struct server_request *request, struct
     return code;
 }
 
-int server_syscall(struct server *server, long number, const uint64_t arguments[6], int64_t *result, struct failure *f)
+int server_syscall(struct server *server, long number, const uint64_t arguments[6], int64_t *result,
+                   struct failure *f)
 {
-    struct server_request r = {.kind = SERVER_SYSCALL, .function = (uint64_t) number};
+    struct server_request r = {.kind = SERVER_SYSCALL, .function = (uint64_t)number};
     memcpy(r.argument, arguments, sizeof r.argument);
     int code = request(server, &r, f);
     *result = r.result;
     return code;
 }
 
-int server_call(struct server *server, taddr function, const uint64_t arguments[6], taddr stack, uint64_t *result,
-                struct failure *f)
+int server_call(struct server *server, taddr function, const uint64_t arguments[6], taddr stack,
+                uint64_t *result, struct failure *f)
 {
     struct server_request r = {.kind = SERVER_FUNCALL, .function = function, .stack = stack};
     memcpy(r.argument, arguments, sizeof r.argument);
     int code = request(server, &r, f);
-    *result = (uint64_t) r.result;
+    *result = (uint64_t)r.result;
     return code;
 }
 
-/* By rt_sigreturn from its own code, or at the program's system call instruction with restart_syscall. At the entry of
- * either the target will not come back to the server. */
+/* By rt_sigreturn from its own code, or at the program's system call instruction with
+ * restart_syscall. At the entry of either the target will not come back to the server. */
 static bool leaves(const struct server *server, long number, taddr pc)
 {
-    return (number == SYS_rt_sigreturn && server_holds(server, pc)) || number == SYS_restart_syscall;
+    return (number == SYS_rt_sigreturn && server_holds(server, pc)) ||
+           number == SYS_restart_syscall;
 }
 
 int server_leave(struct server *server, struct failure *f)
 {
     int code = run_until(server, leaves, LEAVE_MS, f); /* the server asked, and gets no request */
-    return code < 0 ? code : inferior_write(server->inferior, server->code, server->original, server->size, f);
+    return code < 0
+               ? code
+               : inferior_write(server->inferior, server->code, server->original, server->size, f);
 }

@@ -1,17 +1,20 @@
 /*
  * server.h - having the target make system calls and call functions, by hand.
  *
- * GDB's own inferior calls cannot be used: they leave a breakpoint in the target's text, and fail on CPUs with AMX.
- * Instead a few hundred bytes of code of ours (arch/ARCH/server.S) are put into the slack behind the text of a loaded
- * object, where nothing is ever executed, and the program counter is set to them. They save everything, block all
- * signals and ask for requests with a system call that no kernel has, at which gdb stops them.
+ * GDB's own inferior calls cannot be used: they leave a breakpoint in the target's text, and fail
+ * on CPUs with AMX. Instead a few hundred bytes of code of ours (arch/ARCH/server.S) are put into
+ * the slack behind the text of a loaded object, where nothing is ever executed, and the program
+ * counter is set to them. They save everything, block all signals and ask for requests with a
+ * system call that no kernel has, at which gdb stops them.
  *
- * The flow is: server_enter(), any number of server_syscall() and server_call(), server_leave(). After server_leave()
- * the target is about to go on where it was stopped, the slack is as before, and inferior_detach() lets it run.
+ * The flow is: server_enter(), any number of server_syscall() and server_call(), server_leave().
+ * After server_leave() the target is about to go on where it was stopped, the slack is as before,
+ * and inferior_detach() lets it run.
  *
- * Invariants: if gdb is killed at any moment the target finishes the request at hand, leaves by itself and goes on as
- * if nothing had happened. A system call that the stop interrupted goes on, with the time that remains where the
- * kernel knows it (nanosleep, poll, futex) or writes it back (select).
+ * Invariants: if gdb is killed at any moment the target finishes the request at hand, leaves by
+ * itself and goes on as if nothing had happened. A system call that the stop interrupted goes on,
+ * with the time that remains where the kernel knows it (nanosleep, poll, futex) or writes it back
+ * (select).
  */
 #ifndef DRIVER_SERVER_H
 #define DRIVER_SERVER_H
@@ -24,29 +27,37 @@
 
 struct server {
     struct inferior *inferior;
-    taddr code;    /* where the code was put; 0: not in place */
+    taddr code; /* where the code was put; 0: not in place */
     size_t size;
     unsigned char original[SERVER_MAX_CODE]; /* what the file has there */
-    taddr frame;   /* the saved context, on the target's stack */
-    taddr request; /* struct server_request, ditto */
+    taddr frame;                             /* the saved context, on the target's stack */
+    taddr request;                           /* struct server_request, ditto */
 };
 
 /* Bytes of slack that are needed. */
 size_t server_size(void);
 
-/* Where the code can go: slack behind the text of the C library, or of another object. -ENOSPC: nowhere. */
-int server_place(struct server *server, pid_t pid, const struct maps *maps, const struct objects *objects,
-                 struct failure *f);
-/* Whether the stopped target is inside the server: left over from a mutator that was killed, soon to end. */
+/* Where the code can go: slack behind the text of the C library, or of another object. -ENOSPC:
+ * nowhere. */
+int server_place(struct server *server, pid_t pid, const struct maps *maps,
+                 const struct objects *objects, struct failure *f);
+/* Whether the stopped target is inside the server: left over from a mutator that was killed, soon
+ * to end. */
 bool server_holds(const struct server *server, taddr pc);
 
-/* The target is stopped at a safe place. */
+/* Whether the stop made the target's system call return EINTR, which the server undoes (signal(7)
+ * lists such calls). */
+bool server_must_reissue(struct inferior *inferior);
+
+/* Needs no safe point itself: it takes no lock and allocates nothing. What is called in it may. */
 int server_enter(struct server *server, struct inferior *inferior, struct failure *f);
 /* One system call in the target; *result is the kernel's, >= 0 or -errno. */
-int server_syscall(struct server *server, long number, const uint64_t arguments[6], int64_t *result, struct failure *f);
-/* One function call, C calling convention, on the stack whose highest address is `stack` (16-byte aligned). */
-int server_call(struct server *server, taddr function, const uint64_t arguments[6], taddr stack, uint64_t *result,
-                struct failure *f);
+int server_syscall(struct server *server, long number, const uint64_t arguments[6], int64_t *result,
+                   struct failure *f);
+/* One function call, C calling convention, on the stack whose highest address is `stack` (16-byte
+ * aligned). */
+int server_call(struct server *server, taddr function, const uint64_t arguments[6], taddr stack,
+                uint64_t *result, struct failure *f);
 int server_leave(struct server *server, struct failure *f);
 
 #endif

@@ -14,7 +14,7 @@ uint64_t target_now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t) t.tv_sec * 1000000000u + (uint64_t) t.tv_nsec;
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 int target_look_again(struct target *target, struct failure *f)
@@ -52,6 +52,9 @@ int target_open(struct target *target, pid_t pid, mi_trace *trace, struct failur
 
 void target_close(struct target *target)
 {
+    struct failure ignored;
+    if (target->inferior && inferior_attached(target->inferior) && !target->served)
+        target_let_go(target, &ignored);
     inferior_close(target->inferior);
     objects_free(target->objects);
     maps_free(&target->maps);
@@ -79,7 +82,23 @@ int target_attach(struct target *target, struct failure *f)
     return code;
 }
 
-/* --- the safe point ---------------------------------------------------------------------------------------------- */
+/* The stop itself has an effect: some calls return EINTR. The server issues them again. */
+int target_let_go(struct target *target, struct failure *f)
+{
+    int code = 0;
+    if (server_must_reissue(target->inferior)) {
+        code = server_enter(&target->server, target->inferior, f);
+        if (code == 0)
+            code = server_leave(&target->server, f);
+    }
+    if (code == 0)
+        code = inferior_detach(target->inferior, f);
+    runs(target);
+    return code;
+}
+
+/* --- the safe point
+ * ---------------------------------------------------------------------------------------------- */
 
 static int read_memory(void *context, taddr address, void *to, size_t size)
 {
@@ -91,8 +110,8 @@ static int read_memory(void *context, taddr address, void *to, size_t size)
 }
 
 /* 1: safe; 0: not, with the reason; -errno. */
-static int is_safe(struct target *target, target_unsafe *extra, void *context, char reason[SAFEPOINT_REASON],
-                   struct failure *f)
+static int is_safe(struct target *target, target_unsafe *extra, void *context,
+                   char reason[SAFEPOINT_REASON], struct failure *f)
 {
     taddr registers[64];
     uint64_t pc, sp, thread_pointer;
@@ -109,7 +128,8 @@ static int is_safe(struct target *target, target_unsafe *extra, void *context, c
         return 0;
     }
     if (*inferior_pending_signal(target->inferior)) {
-        snprintf(reason, SAFEPOINT_REASON, "about to handle %s", inferior_pending_signal(target->inferior));
+        snprintf(reason, SAFEPOINT_REASON, "about to handle %s",
+                 inferior_pending_signal(target->inferior));
         return 0;
     }
     if (extra && extra(context, target, pc, reason))
@@ -137,16 +157,17 @@ static int look_if_changed(struct target *target, struct failure *f)
         return code;
     bool same = now.count == target->maps.count;
     for (size_t i = 0; same && i < now.count; i++)
-        same = now.at[i].start == target->maps.at[i].start && now.at[i].end == target->maps.at[i].end &&
+        same = now.at[i].start == target->maps.at[i].start &&
+               now.at[i].end == target->maps.at[i].end &&
                now.at[i].execute == target->maps.at[i].execute;
     maps_free(&now);
     return same ? 0 : target_look_again(target, f);
 }
 
-int target_find_safe_point(struct target *target, int deadline_ms, target_unsafe *extra, void *context,
-                           struct failure *f)
+int target_find_safe_point(struct target *target, int deadline_ms, target_unsafe *extra,
+                           void *context, struct failure *f)
 {
-    uint64_t deadline = target_now() + (uint64_t) deadline_ms * 1000000u;
+    uint64_t deadline = target_now() + (uint64_t)deadline_ms * 1000000u;
     char reason[SAFEPOINT_REASON] = "";
     for (;;) {
         int code = look_if_changed(target, f);
@@ -156,24 +177,24 @@ int target_find_safe_point(struct target *target, int deadline_ms, target_unsafe
             return code < 0 ? code : 0;
         if (target_now() > deadline)
             return fail(f, -EAGAIN,
-                        "process %d was %s at every stop for %d s, where loading a library would harm it; try again later",
-                        (int) target->info.pid, reason, deadline_ms / 1000);
+                        "process %d was %s at every stop for %d s, where loading a library would "
+                        "harm it; try again later",
+                        (int)target->info.pid, reason, deadline_ms / 1000);
         /* It runs for as long as letting go and stopping again take, and stops somewhere else. */
-        code = inferior_detach(target->inferior, f);
-        if (code < 0)
-            return code;
-        runs(target);
-        code = target_attach(target, f);
+        code = target_let_go(target, f);
+        if (code == 0)
+            code = target_attach(target, f);
         if (code < 0)
             return code;
     }
 }
 
-int target_retake(struct target *target, mi_trace *trace, int deadline_ms, target_unsafe *extra, void *context,
-                  struct failure *f)
+int target_retake(struct target *target, mi_trace *trace, int deadline_ms, target_unsafe *extra,
+                  void *context, struct failure *f)
 {
     inferior_close(target->inferior);
     target->inferior = NULL;
+    target->served = false;
     runs(target);
     int code = start_gdb(target, trace, f);
     if (code == 0)
@@ -183,49 +204,58 @@ int target_retake(struct target *target, mi_trace *trace, int deadline_ms, targe
     return code;
 }
 
-/* --- the service -------------------------------------------------------------------------------------------------- */
+/* --- the service
+ * --------------------------------------------------------------------------------------------------
+ */
 
-int target_syscall(struct target *target, int64_t *result, struct failure *f, long number, const uint64_t arguments[6])
+int target_syscall(struct target *target, int64_t *result, struct failure *f, long number,
+                   const uint64_t arguments[6])
 {
     return server_syscall(&target->server, number, arguments, result, f);
 }
 
-int target_call(struct target *target, uint64_t *result, struct failure *f, taddr function, const uint64_t arguments[6])
+int target_call(struct target *target, uint64_t *result, struct failure *f, taddr function,
+                const uint64_t arguments[6])
 {
-    return server_call(&target->server, function, arguments, target->scratch + TARGET_SCRATCH, result, f);
+    return server_call(&target->server, function, arguments, target->scratch + TARGET_SCRATCH,
+                       result, f);
 }
 
-/* Shared memory, at a place that we choose: so it never merges with a neighbour, and memory left by a gdb that died
- * after the target had mapped it is found again. */
+/* Shared memory, at a place that we choose: so it never merges with a neighbour, and memory left by
+ * a gdb that died after the target had mapped it is found again. */
 static int map_scratch(struct target *target, struct failure *f)
 {
     taddr place;
     int64_t result;
     if (!maps_gap(&target->maps, target->server.code, TARGET_SCRATCH, UINT64_MAX / 4, &place))
-        return fail_errno(f, -ENOMEM, "process %d has no address space left", (int) target->info.pid);
+        return fail_errno(f, -ENOMEM, "process %d has no address space left",
+                          (int)target->info.pid);
     target->scratch_wanted = place;
     int code = target_syscall(target, &result, f, SYS_mmap,
                               (uint64_t[6]){place, TARGET_SCRATCH, PROT_READ | PROT_WRITE,
-                                            MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, (uint64_t) -1, 0});
+                                            MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+                                            (uint64_t)-1, 0});
     if (code == 0 && result < 0 && result > -4096)
-        return fail_errno(f, (int) result, "process %d cannot map %d KiB of memory", (int) target->info.pid,
-                          TARGET_SCRATCH / 1024);
+        return fail_errno(f, (int)result, "process %d cannot map %d KiB of memory",
+                          (int)target->info.pid, TARGET_SCRATCH / 1024);
     if (code == 0)
-        target->scratch = (taddr) result;
+        target->scratch = (taddr)result;
     return code;
 }
 
 static void find_scratch(struct target *target)
 {
     const struct mapping *mapping = maps_find(&target->maps, target->scratch_wanted);
-    bool ours = target->scratch_wanted && mapping && mapping->start == target->scratch_wanted && mapping->shared &&
-                mapping->deleted && mapping->end - mapping->start == TARGET_SCRATCH;
+    bool ours = target->scratch_wanted && mapping && mapping->start == target->scratch_wanted &&
+                mapping->shared && mapping->deleted &&
+                mapping->end - mapping->start == TARGET_SCRATCH;
     target->scratch = ours ? target->scratch_wanted : 0;
 }
 
 int target_serve(struct target *target, struct failure *f)
 {
     find_scratch(target);
+    target->served = true;
     int code = server_enter(&target->server, target->inferior, f);
     return code < 0 || target->scratch ? code : map_scratch(target, f);
 }
@@ -244,10 +274,12 @@ int target_go(struct target *target, struct failure *f)
     int64_t result;
     int code = 0;
     if (target->scratch)
-        code = target_syscall(target, &result, f, SYS_munmap, (uint64_t[6]){target->scratch, TARGET_SCRATCH});
+        code = target_syscall(target, &result, f, SYS_munmap,
+                              (uint64_t[6]){target->scratch, TARGET_SCRATCH});
     if (code < 0)
         return code;
     target->scratch = 0;
+    target->served = false;
     code = server_leave(&target->server, f);
     if (code == 0)
         code = inferior_detach(target->inferior, f);

@@ -1,9 +1,9 @@
 /*
  * target.h - one process under work: what is known of it, gdb that holds it, the server inside it.
  *
- * The flow is: target_open() (looks, starts gdb, touches nothing), target_attach(), target_find_safe_point(),
- * target_serve() - now calls can be made in it -, target_go(), target_close(). hijack.c and undo.c do their work
- * between serve and go.
+ * The flow is: target_open() (looks, starts gdb, touches nothing), target_attach(),
+ * target_find_safe_point(), target_serve() - now calls can be made in it -, target_go(),
+ * target_close(). hijack.c and undo.c do their work between serve and go.
  */
 #ifndef DRIVER_TARGET_H
 #define DRIVER_TARGET_H
@@ -20,11 +20,13 @@ struct target {
     struct objects *objects;
     struct inferior *inferior;
     struct server server;
-    taddr scratch; /* memory of ours in the target while it is served: strings below, stack above; 0: none */
-    taddr scratch_wanted; /* where it was, or would have been, when gdb died */
+    bool served;   /* the server is in it, or may be */
+    taddr scratch; /* memory of ours in the target while it is served: strings below, stack above;
+                      0: none */
+    taddr scratch_wanted;         /* where it was, or would have been, when gdb died */
     char where[SAFEPOINT_REASON]; /* the function it was stopped in, for the user; or "" */
-    uint64_t stopped_at;          /* CLOCK_MONOTONIC, ns: since when it has stood still; 0: it runs */
-    uint64_t still_ns;            /* how long it stood still in all */
+    uint64_t stopped_at; /* CLOCK_MONOTONIC, ns: since when it has stood still; 0: it runs */
+    uint64_t still_ns;   /* how long it stood still in all */
 };
 
 /* Sizes of the scratch memory. */
@@ -36,22 +38,26 @@ uint64_t target_now(void); /* CLOCK_MONOTONIC in ns */
 
 /* `trace` may be NULL. */
 int target_open(struct target *target, pid_t pid, mi_trace *trace, struct failure *f);
-/* Lets the target go if it is held (gdb detaches), ends gdb, frees. */
+/* Lets a target that is held but not served go on as if it had not been stopped. */
+int target_let_go(struct target *target, struct failure *f);
+/* Lets the target go if it is held, ends gdb, frees. */
 void target_close(struct target *target);
 
 int target_attach(struct target *target, struct failure *f);
-/* Stopped where dlopen may be called: else lets it run, stops it again, until the deadline. -EAGAIN: then. `extra`, or
- * NULL, can call further places unsafe: non-zero, with the reason. */
-typedef int target_unsafe(void *context, const struct target *target, taddr pc, char reason[SAFEPOINT_REASON]);
-int target_find_safe_point(struct target *target, int deadline_ms, target_unsafe *extra, void *context,
-                           struct failure *f);
+/* Stopped where dlopen may be called: else lets it run, stops it again, until the deadline.
+ * -EAGAIN: then. `extra`, or NULL, can call further places unsafe: non-zero, with the reason. */
+typedef int target_unsafe(void *context, const struct target *target, taddr pc,
+                          char reason[SAFEPOINT_REASON]);
+int target_find_safe_point(struct target *target, int deadline_ms, target_unsafe *extra,
+                           void *context, struct failure *f);
 /* After gdb died or an attempt failed: a new gdb, attached, at a safe point. */
-int target_retake(struct target *target, mi_trace *trace, int deadline_ms, target_unsafe *extra, void *context,
-                  struct failure *f);
+int target_retake(struct target *target, mi_trace *trace, int deadline_ms, target_unsafe *extra,
+                  void *context, struct failure *f);
 
 int target_serve(struct target *target, struct failure *f);
 /* A system call, a call of a function with up to six arguments; the results are the target's. */
-int target_syscall(struct target *target, int64_t *result, struct failure *f, long number, const uint64_t arguments[6]);
+int target_syscall(struct target *target, int64_t *result, struct failure *f, long number,
+                   const uint64_t arguments[6]);
 int target_call(struct target *target, uint64_t *result, struct failure *f, taddr function,
                 const uint64_t arguments[6]);
 /* Copies a string into scratch memory; valid until the next one. */

@@ -8,8 +8,8 @@
 #define PAGE 4096 /* a unit of writing, not necessarily the machine's page */
 
 /* Reads the text that patches [first, last] span. */
-static int read_span(struct target *target, const struct hijack_patch *first, const struct hijack_patch *last,
-                     unsigned char *bytes, struct failure *f)
+static int read_span(struct target *target, const struct hijack_patch *first,
+                     const struct hijack_patch *last, unsigned char *bytes, struct failure *f)
 {
     size_t size = last->address + last->size - first->address;
     if (proc_read_memory(target->info.pid, first->address, bytes, size) == 0)
@@ -28,10 +28,10 @@ static size_t group(const struct hijack_record *record, size_t first)
     return n;
 }
 
-/* Changes the text of a group from one state to the other. -ESTALE when a patch stands in neither and nothing was
- * written for that one. */
-static int change_group(struct target *target, const struct hijack_patch *patches, size_t count, bool patch,
-                        struct failure *f)
+/* Changes the text of a group from one state to the other. -ESTALE when a patch stands in neither
+ * and nothing was written for that one. */
+static int change_group(struct target *target, const struct hijack_patch *patches, size_t count,
+                        bool patch, struct failure *f)
 {
     unsigned char bytes[PAGE + HIJACK_PATCH_BYTES], written[sizeof bytes];
     const struct hijack_patch *last = &patches[count - 1];
@@ -50,16 +50,21 @@ static int change_group(struct target *target, const struct hijack_patch *patche
             strange = true;
     }
     if (strange && patch)
-        return fail(f, -ESTALE, "the C library's text at %" PRItaddr " is not what its file says: changed by another tool?",
-                    (taddr) patches->address);
+        return fail(f, -ESTALE,
+                    "the C library's text at %" PRItaddr
+                    " is not what its file says: changed by another tool?",
+                    (taddr)patches->address);
     code = inferior_write(target->inferior, patches->address, bytes, size, f);
     if (code == 0)
         code = read_span(target, patches, last, written, f);
     if (code == 0 && memcmp(bytes, written, size) != 0)
-        code = fail(f, -EIO, "text written at %" PRItaddr " reads back differently", (taddr) patches->address);
+        code = fail(f, -EIO, "text written at %" PRItaddr " reads back differently",
+                    (taddr)patches->address);
     if (code == 0 && strange)
-        code = fail(f, -ESTALE, "text at %" PRItaddr " was changed by another tool after the hijack and is left as it is",
-                    (taddr) patches->address);
+        code = fail(f, -ESTALE,
+                    "text at %" PRItaddr
+                    " was changed by another tool after the hijack and is left as it is",
+                    (taddr)patches->address);
     return code;
 }
 

@@ -26,14 +26,16 @@ static int peek_record(const struct target *target, struct hijack_record *record
 int undo_unsafe(void *context, const struct target *target, taddr pc, char reason[SAFEPOINT_REASON])
 {
     struct hijack_record record;
-    (void) context;
-    if (peek_record(target, &record) < 0 || pc < record.island || pc >= record.island + record.island_size)
+    (void)context;
+    if (peek_record(target, &record) < 0 || pc < record.island ||
+        pc >= record.island + record.island_size)
         return 0;
     snprintf(reason, SAFEPOINT_REASON, "in a replaced function's first instructions");
     return 1;
 }
 
-/* --- the single steps back ------------------------------------------------------------------------------------------ */
+/* --- the single steps back
+ * ------------------------------------------------------------------------------------------ */
 
 static int undo_start(struct target *target, struct hijack_record *record, struct failure *f)
 {
@@ -42,7 +44,7 @@ static int undo_start(struct target *target, struct hijack_record *record, struc
         return 0;
     int code = agent_call(target, "hijack_stop", &result, f);
     if (code == 0 && result < 0)
-        return fail_errno(f, (int) result, "cannot take the checkpoint signal's handler out");
+        return fail_errno(f, (int)result, "cannot take the checkpoint signal's handler out");
     record->started = 0;
     return code < 0 ? code : agent_write_record(target, record, false, f);
 }
@@ -53,8 +55,10 @@ static int unmap(struct target *target, taddr address, uint64_t size, struct fai
     const struct mapping *mapping = maps_find(&target->maps, address);
     bool there = mapping && mapping->start == address && mapping->end == address + size;
     int64_t result = 0;
-    int code = there ? target_syscall(target, &result, f, SYS_munmap, (uint64_t[6]){address, size}) : 0;
-    return code == 0 && result < 0 ? fail_errno(f, (int) result, "cannot unmap memory of the hijack") : code;
+    int code =
+        there ? target_syscall(target, &result, f, SYS_munmap, (uint64_t[6]){address, size}) : 0;
+    return code == 0 && result < 0 ? fail_errno(f, (int)result, "cannot unmap memory of the hijack")
+                                   : code;
 }
 
 static int undo_replace(struct target *target, struct hijack_record *record, struct failure *f)
@@ -73,11 +77,13 @@ static void end_shadow(pid_t shadow)
 {
     struct proc_info info;
     struct failure ignored;
-    if (shadow > 0 && proc_read(shadow, &info, &ignored) == 0 && strcmp(info.name, "hijack-shadow") == 0)
+    if (shadow > 0 && proc_read(shadow, &info, &ignored) == 0 &&
+        strcmp(info.name, "hijack-shadow") == 0)
         kill(shadow, SIGTERM);
 }
 
-/* What an earlier mutator left when it was killed; ours is target->scratch, and goes with target_go(). */
+/* What an earlier mutator left when it was killed; ours is target->scratch, and goes with
+ * target_go(). */
 static int undo_left_scratch(struct target *target, struct hijack_record *record, struct failure *f)
 {
     if (record->scratch == target->scratch || !record->scratch_size)
@@ -102,17 +108,20 @@ int undo_all(struct target *target, struct failure *f)
     return code < 0 ? code : agent_unload(target, f);
 }
 
-/* --- after a failure ------------------------------------------------------------------------------------------------ */
+/* --- after a failure
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static bool ended(const struct target *target)
 {
     struct proc_info now;
     struct failure ignored;
-    return proc_read(target->info.pid, &now, &ignored) < 0 || now.start_time != target->info.start_time ||
-           now.state == 'Z' || now.state == 'X';
+    return proc_read(target->info.pid, &now, &ignored) < 0 ||
+           now.start_time != target->info.start_time || now.state == 'Z' || now.state == 'X';
 }
 
-static int undo_with_new_gdb(struct target *target, const struct hijack_options *options, struct failure *f)
+static int undo_with_new_gdb(struct target *target, const struct hijack_options *options,
+                             struct failure *f)
 {
     int code = target_retake(target, options->trace, HIJACK_SAFE_POINT_MS, undo_unsafe, NULL, f);
     if (code == 0)
@@ -122,12 +131,14 @@ static int undo_with_new_gdb(struct target *target, const struct hijack_options 
     return code < 0 ? code : target_go(target, f);
 }
 
-enum hijack_outcome undo_failed(struct target *target, const struct hijack_options *options, struct failure *f)
+enum hijack_outcome undo_failed(struct target *target, const struct hijack_options *options,
+                                struct failure *f)
 {
     struct failure undoing = {0};
     size_t used = strlen(f->text);
     if (ended(target)) {
-        snprintf(f->text + used, sizeof f->text - used, "; process %d has ended", (int) target->info.pid);
+        snprintf(f->text + used, sizeof f->text - used, "; process %d has ended",
+                 (int)target->info.pid);
         return HIJACK_LOST;
     }
     unsetenv("HIJACK_FAULT_GDB"); /* faults are injected into the work, not into its undoing */
@@ -138,19 +149,24 @@ enum hijack_outcome undo_failed(struct target *target, const struct hijack_optio
     if (code < 0)
         code = undo_with_new_gdb(target, options, &undoing);
     if (code < 0 && ended(target)) {
-        snprintf(f->text + used, sizeof f->text - used, "; process %d has ended", (int) target->info.pid);
+        snprintf(f->text + used, sizeof f->text - used, "; process %d has ended",
+                 (int)target->info.pid);
         return HIJACK_LOST;
     }
     if (code < 0)
-        snprintf(f->text + used, sizeof f->text - used,
-                 "; the process runs on, but undoing did not finish (%s): try gdb-hijack release %d", undoing.text,
-                 (int) target->info.pid);
+        snprintf(
+            f->text + used, sizeof f->text - used,
+            "; the process runs on, but undoing did not finish (%s): try gdb-hijack release %d",
+            undoing.text, (int)target->info.pid);
     else
-        snprintf(f->text + used, sizeof f->text - used, "; everything was undone, the process runs on as before");
+        snprintf(f->text + used, sizeof f->text - used,
+                 "; everything was undone, the process runs on as before");
     return HIJACK_ROLLED_BACK;
 }
 
-/* --- release -------------------------------------------------------------------------------------------------------- */
+/* --- release
+ * --------------------------------------------------------------------------------------------------------
+ */
 
 static int release_steps(struct target *target, struct steps *steps, struct failure *f)
 {
@@ -182,18 +198,19 @@ static int release_undo(struct target *target, struct steps *steps, struct failu
     if (code == 0)
         code = target_go(target, f);
     if (code == 0)
-        steps_end(steps, "the process stood still for %.1f ms", (double) target->still_ns / 1e6);
+        steps_end(steps, "the process stood still for %.1f ms", (double)target->still_ns / 1e6);
     return code;
 }
 
-enum hijack_outcome release_run(const struct hijack_options *options, struct hijack_result *result, struct failure *f)
+enum hijack_outcome release_run(const struct hijack_options *options, struct hijack_result *result,
+                                struct failure *f)
 {
     struct target target;
     struct steps steps = {.options = options};
     enum hijack_outcome outcome = HIJACK_REFUSED;
     int code = target_open(&target, options->pid, options->trace, f);
     if (code == 0 && !agent_loaded(&target))
-        code = fail(f, -ENOENT, "process %d is not hijacked", (int) options->pid);
+        code = fail(f, -ENOENT, "process %d is not hijacked", (int)options->pid);
     if (code == 0 && !options->dry_run) {
         code = release_steps(&target, &steps, f);
         if (code == 0) {

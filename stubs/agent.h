@@ -1,14 +1,15 @@
 /*
  * agent.h - the in-target agent (libhijack.so) as the mutator sees it.
  *
- * The flow is: the driver loads libhijack.so into the target (dlopen called there), writes `hijack_params`, calls
- * hijack_start_shadow(), writes the entry jumps, calls hijack_start(), detaches. The checkpoint signal then enters
- * the handler, which takes a checkpoint (restart/ckpt.h) on a stack of our own. hijack_stop() undoes hijack_start()
- * before the library is unloaded.
+ * The flow is: the driver loads libhijack.so into the target (dlopen called there), writes
+ * `hijack_params`, calls hijack_start_shadow(), writes the entry jumps, calls hijack_start(),
+ * detaches. The checkpoint signal then enters the handler, which takes a checkpoint
+ * (restart/ckpt.h) on a stack of our own. hijack_stop() undoes hijack_start() before the library is
+ * unloaded.
  *
- * All functions are called by the driver with every signal blocked, on a stack that the driver made, with the
- * extended (x87, SSE, AVX...) state saved by the driver; they follow the C calling convention of the architecture.
- * They return >= 0, or -errno.  Paper: section 3, steps 2, 3 and 5.
+ * All functions are called by the driver with every signal blocked, on a stack that the driver
+ * made, with the extended (x87, SSE, AVX...) state saved by the driver; they follow the C calling
+ * convention of the architecture. They return >= 0, or -errno.  Paper: section 3, steps 2, 3 and 5.
  */
 #ifndef STUBS_AGENT_H
 #define STUBS_AGENT_H
@@ -19,33 +20,36 @@
 #define HIJACK_PATH_MAX      4096
 #define HIJACK_EXPORT        __attribute__((visibility("default")))
 
-/* Written by the driver before the first call, read-only for the agent afterwards except by a restart (which gives
- * the process its new pid and start time). Part of the image like all other memory. */
+/* Written by the driver before the first call, read-only for the agent afterwards except by a
+ * restart (which gives the process its new pid and start time). Part of the image like all other
+ * memory. */
 struct hijack_params {
-    uint32_t version;          /* HIJACK_AGENT_VERSION */
-    uint32_t size;             /* sizeof(struct hijack_params) */
-    int32_t signal;            /* the checkpoint signal, e.g. 63 */
-    int32_t pid;               /* this process, as it sees itself (innermost pid namespace) */
-    uint64_t start_time;       /* field 22 of /proc/PID/stat: with pid, the identity of a process */
-    int64_t rseq_offset;       /* glibc's __rseq_offset (from the thread pointer), used when rseq_size != 0 */
-    uint32_t rseq_size;        /* length that libc registered, 0: none */
-    uint32_t rseq_signature;   /* 0x53053053 on x86 */
-    uint8_t key[16];           /* random; the shadow asks for it. Makes the image a credential */
+    uint32_t version;    /* HIJACK_AGENT_VERSION */
+    uint32_t size;       /* sizeof(struct hijack_params) */
+    int32_t signal;      /* the checkpoint signal, e.g. 63 */
+    int32_t pid;         /* this process, as it sees itself (innermost pid namespace) */
+    uint64_t start_time; /* field 22 of /proc/PID/stat: with pid, the identity of a process */
+    int64_t
+        rseq_offset; /* glibc's __rseq_offset (from the thread pointer), used when rseq_size != 0 */
+    uint32_t rseq_size;      /* length that libc registered, 0: none */
+    uint32_t rseq_signature; /* 0x53053053 on x86 */
+    uint8_t key[16];         /* random; the shadow asks for it. Makes the image a credential */
     char directory[HIJACK_PATH_MAX]; /* where the hijack was ordered; default images go there */
-    char socket[108];          /* the shadow's control socket (sun_path), in the 0700 runtime directory */
-    char shadow[HIJACK_PATH_MAX];    /* path of hijack-shadow */
+    char socket[108]; /* the shadow's control socket (sun_path), in the 0700 runtime directory */
+    char shadow[HIJACK_PATH_MAX]; /* path of hijack-shadow */
 };
 extern struct hijack_params hijack_params;
 
-/* Forks the shadow off this process and execs it (params.shadow). Returns its process id, or -errno. Leaves no child
- * for the program's wait(), sends no SIGCHLD. Paper: section 3.1. */
+/* Forks the shadow off this process and execs it (params.shadow). Returns its process id, or
+ * -errno. Leaves no child for the program's wait(), sends no SIGCHLD. Paper: section 3.1. */
 long hijack_start_shadow(void);
 
-/* Installs the checkpoint signal handler (params.signal). -EBUSY when the program itself handles, ignores or blocks
- * that signal. Paper: section 3, step 5. */
+/* Installs the checkpoint signal handler (params.signal). -EBUSY when the program itself handles,
+ * ignores or blocks that signal. Paper: section 3, step 5. */
 long hijack_start(void);
 
-/* Puts the default disposition back for the checkpoint signal; a checkpoint signal that is pending is discarded. */
+/* Puts the default disposition back for the checkpoint signal; a checkpoint signal that is pending
+ * is discarded. */
 long hijack_stop(void);
 
 #endif

@@ -15,7 +15,7 @@ void *memmove(void *to, const void *from, size_t n)
 {
     char *t = to;
     const char *f = from;
-    if ((uintptr_t) t - (uintptr_t) f >= n)
+    if ((uintptr_t)t - (uintptr_t)f >= n)
         return memcpy(to, from, n);
     while (n--)
         t[n] = f[n];
@@ -26,7 +26,7 @@ void *memset(void *to, int byte, size_t n)
 {
     char *t = to;
     while (n--)
-        *t++ = (char) byte;
+        *t++ = (char)byte;
     return to;
 }
 
@@ -56,15 +56,15 @@ int strncmp(const char *a, const char *b, size_t n)
 {
     for (; n; n--, a++, b++)
         if (*a != *b || !*a)
-            return (unsigned char) *a - (unsigned char) *b;
+            return (unsigned char)*a - (unsigned char)*b;
     return 0;
 }
 
 char *strchr(const char *s, int c)
 {
     for (;; s++) {
-        if (*s == (char) c)
-            return (char *) s;
+        if (*s == (char)c)
+            return (char *)s;
         if (!*s)
             return NULL;
     }

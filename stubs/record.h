@@ -1,8 +1,9 @@
 /*
  * record.h - what the mutator did to this process, kept in the process: what `release` has to undo.
  *
- * Written by the driver before each step of a hijack, so that a hijack whose driver was killed can be released like a
- * complete one, and an image carries the record into the restarted process. The agent itself does not use it.
+ * Written by the driver before each step of a hijack, so that a hijack whose driver was killed can
+ * be released like a complete one, and an image carries the record into the restarted process. The
+ * agent itself does not use it.
  */
 #ifndef STUBS_RECORD_H
 #define STUBS_RECORD_H
@@ -22,13 +23,13 @@ struct hijack_patch {
 };
 
 struct hijack_record {
-    uint32_t version;     /* HIJACK_RECORD_VERSION, set at link time */
-    uint32_t patch_count; /* jumps written, or about to be */
-    uint64_t handle;      /* dlopen's, for dlclose; 0 when loaded otherwise */
+    uint32_t version;               /* HIJACK_RECORD_VERSION, set at link time */
+    uint32_t patch_count;           /* jumps written, or about to be */
+    uint64_t handle;                /* dlopen's, for dlclose; 0 when loaded otherwise */
     uint64_t scratch, scratch_size; /* the mutator's stack, only while it works; size 0: none */
     uint64_t island, island_size;   /* the jumps' first destination; size 0: none */
-    int32_t shadow;       /* process id as hijack_start_shadow() returned it; 0: none */
-    int32_t started;      /* hijack_start() was called */
+    int32_t shadow;                 /* process id as hijack_start_shadow() returned it; 0: none */
+    int32_t started;                /* hijack_start() was called */
     struct hijack_patch patches[HIJACK_MAX_PATCHES];
 };
 extern struct hijack_record hijack_record;

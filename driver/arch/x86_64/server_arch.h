@@ -1,4 +1,5 @@
-/* server_arch.h - layout shared by server.S and driver/server.c: struct server_request, and the architecture's figures. */
+/* server_arch.h - layout shared by server.S and driver/server.c: struct server_request, and the
+ * architecture's figures. */
 #ifndef SERVER_ARCH_H
 #define SERVER_ARCH_H
 
@@ -9,9 +10,9 @@
 #define SERVER_STACK        72
 #define SERVER_REQUEST_SIZE 80
 
-#define SERVER_LEAVE    -1
-#define SERVER_SYSCALL  0
-#define SERVER_FUNCALL  1
+#define SERVER_LEAVE   -1
+#define SERVER_SYSCALL 0
+#define SERVER_FUNCALL 1
 
 /* A system call that no kernel has (it answers ENOSYS): where the tracer stops the server. */
 #define SERVER_CALL 26729

@@ -1,5 +1,5 @@
-/* x86-64 system call instruction (System V AMD64 ABI, appendix A.2.1): number in rax, arguments in rdi rsi rdx r10 r8
- * r9, result in rax; the kernel destroys rcx and r11. */
+/* x86-64 system call instruction (System V AMD64 ABI, appendix A.2.1): number in rax, arguments in
+ * rdi rsi rdx r10 r8 r9, result in rax; the kernel destroys rcx and r11. */
 #ifndef SYSCALL_ARCH_H
 #define SYSCALL_ARCH_H
 
