@@ -117,7 +117,8 @@ static int call_clock_nanosleep(void)
     return expect(timeout > 0 ? !errno : errno == EINTR && woken);
 }
 
-/* Some signals; not the ones that may take a checkpoint, which a program that blocks them keeps out. */
+/* Some signals; not the ones that may take a checkpoint, which a program that blocks them keeps
+ * out. */
 static sigset_t mask_in_call(void)
 {
     sigset_t mask;
