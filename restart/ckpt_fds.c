@@ -11,7 +11,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/kcmp.h>
 #include <linux/magic.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -52,7 +51,6 @@ static struct {
 } growing;
 
 static char info[65536]; /* text of an fdinfo file */
-static int order[FDS_MAX];
 
 static uint32_t add_string(const char *s)
 {
@@ -361,64 +359,6 @@ static long describe(struct fds_entry *e)
     return add_locks(e);
 }
 
-/* --- sharing --- */
-
-/* Negative, 0, positive as the kernel orders the two open file descriptions; 0 also when it would
- * not say. */
-static long compare(int a, int b)
-{
-    long result = raw(SYS_kcmp, growing.pid, growing.pid, KCMP_FILE, growing.entries[a].number,
-                      growing.entries[b].number);
-    return result == 1 ? -1 : result > 1 ? 1 : 0;
-}
-
-static void sift_down(uint32_t root, uint32_t count)
-{
-    for (uint32_t child; (child = 2 * root + 1) < count; root = child) {
-        if (child + 1 < count && compare(order[child], order[child + 1]) < 0)
-            child++;
-        if (compare(order[root], order[child]) >= 0)
-            return;
-        int swapped = order[root];
-        order[root] = order[child];
-        order[child] = swapped;
-    }
-}
-
-/* Heap sort: no recursion, no memory, no bad case among 64 Ki descriptors. */
-static void sort_by_description(uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++)
-        order[i] = (int)i;
-    for (uint32_t i = count / 2; i-- > 0;)
-        sift_down(i, count);
-    for (uint32_t end = count; end-- > 1;) {
-        int last = order[end];
-        order[end] = order[0];
-        order[0] = last;
-        sift_down(0, end);
-    }
-}
-
-static void find_sharing(void)
-{
-    struct fds_header *h = growing.header;
-    if (!h->count || raw(SYS_kcmp, growing.pid, growing.pid, KCMP_FILE, growing.entries[0].number,
-                         growing.entries[0].number) != 0) {
-        h->flags |= h->count ? FDS_SHARING_UNKNOWN : 0;
-        return;
-    }
-    sort_by_description(h->count);
-    for (uint32_t begin = 0, end; begin < h->count; begin = end) {
-        int32_t lowest = growing.entries[order[begin]].number;
-        for (end = begin + 1; end < h->count && compare(order[begin], order[end]) == 0; end++)
-            if (growing.entries[order[end]].number < lowest)
-                lowest = growing.entries[order[end]].number;
-        for (uint32_t i = begin; i < end; i++)
-            growing.entries[order[i]].shares = lowest;
-    }
-}
-
 /* --- the table --- */
 
 static long map_table(struct fds_table *table)
@@ -491,7 +431,7 @@ static long fill_table(struct fds_table *table, const int *own, size_t owned)
         result = describe(growing.entries + i);
     if (result)
         return result;
-    find_sharing();
+    fds_find_sharing(growing.header, growing.entries);
     struct fds_header *h = growing.header;
     char *strings = (char *)(growing.locks + h->locks);
     memmove(strings, growing.strings, h->strings);
@@ -515,64 +455,4 @@ void fds_free(struct fds_table *table)
     if (table->mapped)
         raw(SYS_munmap, table->data, table->mapped);
     *table = (struct fds_table){0};
-}
-
-/* --- leaving --- */
-
-static void name_descriptor(struct text *why, const struct fds_header *h, const struct fds_entry *e)
-{
-    text_add(why, "descriptor ");
-    text_number(why, e->number);
-    text_add(why, " (");
-    text_add(why, fds_string(h, e->path));
-    text_add(why, ")");
-}
-
-long fds_sync(const struct fds_table *table, char *why, size_t size)
-{
-    const struct fds_header *h = table->data;
-    struct text text = {why, size, 0};
-    for (uint32_t i = 0; i < h->count; i++) {
-        const struct fds_entry *e = fds_entries(h) + i;
-        if (e->kind != FDS_REGULAR || (e->status & O_ACCMODE) == O_RDONLY ||
-            e->shares != e->number || e->flags & FDS_PATH_ONLY)
-            continue;
-        long result = raw(SYS_fsync, e->number);
-        if (result == 0 || result == -EROFS || result == -EINVAL || result == -ENOSYS)
-            continue;
-        text_add(&text, "cannot bring to disk ");
-        name_descriptor(&text, h, e);
-        text_cause(&text, result);
-        return result;
-    }
-    return 0;
-}
-
-static const char *cannot_travel(const struct fds_entry *e)
-{
-    switch (e->kind) {
-    case FDS_IO_URING:
-        return "an io_uring cannot be sent to the shadow";
-    case FDS_BOUND:
-        return "it is bound to this process or its memory";
-    default:
-        return NULL;
-    }
-}
-
-long fds_check_leaving(const struct fds_table *table, char *why, size_t size)
-{
-    const struct fds_header *h = table->data;
-    struct text text = {why, size, 0};
-    for (uint32_t i = 0; i < h->count; i++) {
-        const char *reason = cannot_travel(fds_entries(h) + i);
-        if (!reason)
-            continue;
-        name_descriptor(&text, h, fds_entries(h) + i);
-        text_add(&text, " cannot be kept while the program is away: ");
-        text_add(&text, reason);
-        text_add(&text, "; without --exit it goes on running");
-        return -ENOTSUP;
-    }
-    return 0;
 }

@@ -121,6 +121,12 @@ static void check_content(struct starter_fds *f, uint32_t i, const struct stat *
         starter_fds_refuse(f, e, "the file has been changed since the image (same size); " ACCEPT);
 }
 
+/* A file that the kernel makes up has no lasting identity, size or time. */
+static bool is_made_up(const char *path)
+{
+    return !strncmp(path, "/proc/", 6) || !strncmp(path, "/sys/", 5);
+}
+
 static void check_opened(struct starter_fds *f, uint32_t i)
 {
     const struct fds_entry *e = entry_at(f, i);
@@ -130,6 +136,8 @@ static void check_opened(struct starter_fds *f, uint32_t i)
     else if ((st.st_mode & S_IFMT) != (e->mode & S_IFMT))
         starter_fds_refuse(f, e, "the name leads to another kind of file now; " NAME_ANOTHER,
                            e->number);
+    else if (is_made_up(entry_path(f, e)))
+        return;
     else if (!f->o.accept_changed && (st.st_dev != e->dev || st.st_ino != e->inode))
         starter_fds_refuse(f, e, "the file has been replaced by another since the image; " ACCEPT);
     else

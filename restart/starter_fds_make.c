@@ -189,6 +189,23 @@ int starter_fds_make(struct starter_fds *f, uint32_t i)
     return 0;
 }
 
+/* Is the registration one that a set from the shadow has lost? A terminal or what --fd names is
+ * another open file than the one registered; a signalfd reports to the process that registered it,
+ * which has ended (signalfd(2), BUGS). */
+static bool is_lost(const struct starter_fds *f, const char *line)
+{
+    int number;
+    if (sscanf(line, "tfd: %d", &number) != 1)
+        return false;
+    long index = starter_fds_index(f, number);
+    if (index < 0 || !is_registered_file(f, line))
+        return false;
+    if (f->plans[index].source == FROM_LEADER)
+        index = starter_fds_index(f, entry_at(f, (uint32_t)index)->shares);
+    return index >= 0 && (f->plans[index].source != FROM_SHADOW ||
+                          entry_at(f, (uint32_t)index)->kind == FDS_SIGNALFD);
+}
+
 static int add_registration(const struct fds_entry *e, const char *line)
 {
     int number;
@@ -197,21 +214,28 @@ static int add_registration(const struct fds_entry *e, const char *line)
     if (sscanf(line, "tfd: %d events: %x data: %llx", &number, &events, &data) != 3)
         return -EBADMSG;
     struct epoll_event event = {.events = events, .data.u64 = data};
+    epoll_ctl(e->number, EPOLL_CTL_DEL, number, NULL);
     return epoll_ctl(e->number, EPOLL_CTL_ADD, number, &event) < 0 ? -errno : 0;
+}
+
+static int fill_set(struct starter_fds *f, uint32_t i)
+{
+    const struct fds_entry *e = entry_at(f, i);
+    bool whole = f->plans[i].source == FROM_MAKER;
+    int error = 0;
+    const char *at = strstr(fds_string(f->h, e->extra), "tfd:");
+    for (; at && !error; at = strstr(at + 4, "tfd:"))
+        if (whole || is_lost(f, at))
+            error = add_registration(e, at);
+    return error ? starter_fds_refuse(f, e, "cannot fill the epoll set: %s", strerror(-error)) : 0;
 }
 
 int starter_fds_fill_epoll(struct starter_fds *f)
 {
-    for (uint32_t i = 0; i < f->h->count; i++) {
-        const struct fds_entry *e = entry_at(f, i);
-        if (e->kind != FDS_EPOLL || f->plans[i].source != FROM_MAKER)
-            continue;
-        for (const char *at = strstr(fds_string(f->h, e->extra), "tfd:"); at;
-             at = strstr(at + 4, "tfd:")) {
-            int error = add_registration(e, at);
-            if (error)
-                return starter_fds_refuse(f, e, "cannot fill the epoll set: %s", strerror(-error));
-        }
-    }
-    return 0;
+    int error = 0;
+    for (uint32_t i = 0; i < f->h->count && !error; i++)
+        if (entry_at(f, i)->kind == FDS_EPOLL &&
+            (f->plans[i].source == FROM_MAKER || f->plans[i].source == FROM_SHADOW))
+            error = fill_set(f, i);
+    return error;
 }

@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "restart/fds.h"
+#include "stubs/fds.h"
 #include "restart/starter_fds.h"
 #include "shadow/control.h"
 
@@ -69,7 +69,8 @@ void starter_fds_plan(struct starter_fds *f);
 bool starter_fds_can_make(const struct starter_fds *f, uint32_t i);
 /* Makes eventfds, timerfds, signalfds, pipes, empty epoll sets. 0 or -errno. */
 int starter_fds_make(struct starter_fds *f, uint32_t i);
-/* Fills the epoll sets, once everything stands under its number. */
+/* Fills the epoll sets, those from the shadow with what they lost, once everything stands under its
+ * number. */
 int starter_fds_fill_epoll(struct starter_fds *f);
 
 /* --- starter_fds_lock.c --- */

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "restart/fds.h"
+#include "stubs/fds.h"
 #include "shadow/shadow.h"
 
 int hold_offer(struct hold *h, const struct frame_offer *offer)

@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "restart/fds.h"
+#include "stubs/fds.h"
 #include "shadow/shadow.h"
 
 struct answer {

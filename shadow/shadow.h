@@ -32,7 +32,7 @@ enum shadow_state { SHADOW_HOME, SHADOW_LEAVING, SHADOW_HELD, SHADOW_RETURNING }
 enum request_state { REQUEST_NONE, REQUEST_PENDING, REQUEST_TAKEN, REQUEST_CANCELED };
 
 /* The descriptors of one image, in the order of the travelling entries of its table
- * (restart/fds.h). */
+ * (stubs/fds.h). */
 struct hold {
     uint64_t image; /* 0: empty */
     uint32_t count, received;

@@ -39,7 +39,7 @@ enum frame_type {
     FRAME_TAKEN,     /* shadow -> tool: the application has begun */
     FRAME_TAKE,      /* application: the pending request, or an empty reply */
     FRAME_OFFER,     /* application: descriptors follow */
-    FRAME_TABLE,     /* application: a piece of the descriptor table (restart/fds.h) */
+    FRAME_TABLE,     /* application: a piece of the descriptor table (stubs/fds.h) */
     FRAME_DESCRIPTORS,  /* application: a batch with SCM_RIGHTS; starter: asks for a batch */
     FRAME_COMMIT,       /* application: the image is safe, keep what was offered */
     FRAME_REPORT,       /* application: how the checkpoint went; passed on to the tool */

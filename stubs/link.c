@@ -4,7 +4,7 @@
 #include <sys/time.h>
 #include <sys/uio.h>
 
-#include "restart/fds.h"
+#include "stubs/fds.h"
 #include "stubs/agent.h"
 #include "stubs/link.h"
 #include "stubs/mem.h"

@@ -25,6 +25,8 @@
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <termios.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -152,7 +154,9 @@ enum {
     DIRECTORY,
     FLOCKED,
     SOCK,
-    PEER
+    PEER,
+    SIGNALS,
+    MEMINFO
 };
 
 static void put(int fd, int number, int cloexec)
@@ -186,8 +190,15 @@ static void set_named(void)
     put(eventfd(7, EFD_NONBLOCK), EVENT, 0);
     put(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK), TIMER, 0);
     CHECK(timerfd_settime(TIMER, 0, &hour, NULL) == 0);
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    put(signalfd(-1, &set, SFD_NONBLOCK), SIGNALS, 0);
+    put(open("/proc/meminfo", O_RDONLY), MEMINFO, 0);
     put(epoll_create1(0), EPOLL, 0);
     CHECK(epoll_ctl(EPOLL, EPOLL_CTL_ADD, EVENT, &event) == 0);
+    event.data.u64 = SIGNALS;
+    CHECK(epoll_ctl(EPOLL, EPOLL_CTL_ADD, SIGNALS, &event) == 0);
     put(open("/dev/null", O_WRONLY), NUL, 0);
     put(open(".", O_RDONLY | O_DIRECTORY), DIRECTORY, 1);
     put(open("l", O_WRONLY | O_APPEND | O_CREAT, 0600), FLOCKED, 0);
@@ -230,7 +241,15 @@ static void check_anonymous(void)
     uint64_t count;
     struct itimerspec timer;
     struct epoll_event event;
+    sigset_t set;
+    struct signalfd_siginfo info;
     CHECK(epoll_wait(EPOLL, &event, 1, 0) == 1 && event.data.u64 == 0x1122334455667788);
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    raise(SIGUSR1);
+    CHECK(epoll_wait(EPOLL, &event, 1, 0) == 1 && event.data.u64 == SIGNALS);
+    CHECK(read(SIGNALS, &info, sizeof info) == sizeof info && info.ssi_signo == SIGUSR1);
     CHECK(read(EVENT, &count, sizeof count) == sizeof count && count == 7);
     CHECK(read(EVENT, &count, sizeof count) < 0 && errno == EAGAIN);
     CHECK(timerfd_gettime(TIMER, &timer) == 0 && timer.it_interval.tv_sec == 7);
@@ -314,7 +333,14 @@ static void check_many(void)
 /* 0, 1 and 2 are a terminal, and so is this one. */
 static void set_terminal(void)
 {
+    struct termios modes;
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = 99};
     put(open("/dev/tty", O_RDWR), FILE_A, 0);
+    CHECK(tcgetattr(FILE_A, &modes) == 0 && modes.c_lflag & ICANON);
+    modes.c_lflag &= ~(tcflag_t)ICANON;
+    CHECK(tcsetattr(FILE_A, TCSANOW, &modes) == 0);
+    put(epoll_create1(0), EPOLL, 0);
+    CHECK(epoll_ctl(EPOLL, EPOLL_CTL_ADD, FILE_A, &event) == 0);
 }
 
 static void check_terminal(void)
@@ -323,6 +349,10 @@ static void check_terminal(void)
         CHECK(isatty(fd));
     CHECK(isatty(FILE_A) && ttyname(FILE_A) && !strcmp(ttyname(0), ttyname(FILE_A)));
     CHECK(tcgetpgrp(FILE_A) == getpgrp());
+    struct termios modes;
+    struct epoll_event event = {.events = EPOLLIN};
+    CHECK(tcgetattr(FILE_A, &modes) == 0 && !(modes.c_lflag & ICANON));
+    CHECK(epoll_ctl(EPOLL, EPOLL_CTL_MOD, FILE_A, &event) == 0); /* ENOENT were it not in the set */
     printf("terminal %s\n", ttyname(0));
     fflush(stdout);
 }

@@ -15,6 +15,8 @@
 #include <cmocka.h>
 
 #include "restart/ckpt_fds.c"
+#include "restart/ckpt_fds_leave.c"
+#include "restart/ckpt_fds_sharing.c"
 #include "restart/ckpt_text.c"
 
 static struct fds_table table;
