@@ -16,8 +16,7 @@
 #include "shadow/control.h"
 
 #define SCHEMA 1
-#define KNOWN  4096 /* processes with a shadow that are remembered while the others are looked for \
-                     */
+#define KNOWN  4096 /* processes with a shadow, remembered while the others are looked for */
 
 struct arguments {
     pid_t pid; /* 0: all */

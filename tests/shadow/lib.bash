@@ -20,10 +20,10 @@ work_begin() {
         AS=(setpriv --reuid=65534 --regid=65534 --clear-groups)
         chown 65534:65534 "$WORK"
     fi
-    cd "$WORK"
+    cd "$WORK" || return
     touch out err
     chmod 666 out err # opened again by name, by that user
-    APP='' KEEP=''
+    APP='' BACK=''
 }
 
 # Whatever a test left: the application, what was restarted, their shadows. Each by its number.
