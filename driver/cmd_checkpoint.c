@@ -31,6 +31,7 @@
 #define DEFAULT_TIMEOUT  10 /* seconds for the checkpoint to begin */
 #define END_TIMEOUT      60 /* seconds for a program that leaves to be gone */
 #define FREE_DESCRIPTORS 6  /* that the checkpoint needs for a moment */
+#define LENT_DESCRIPTORS 8  /* by which it may exceed the soft limit (restart/ckpt.c) */
 
 enum outcome { DONE = 0, REFUSED = 1, ROLLED_BACK = 3, LOST = 4 };
 
@@ -186,18 +187,18 @@ static int check_handler(struct work *w)
                 (int)w->a->pid, signal);
 }
 
-/* The soft limit on open files of a process, for which prlimit(2) wants more rights than
+/* How many files the process can have open during a checkpoint. prlimit(2) wants more rights than
  * /proc/PID/limits; RLIM_INFINITY when it is not to be known. */
 static rlim_t limit_of(pid_t pid)
 {
     char path[64], line[256];
-    unsigned long long soft;
+    unsigned long long soft, hard;
     rlim_t limit = RLIM_INFINITY;
     snprintf(path, sizeof path, "/proc/%d/limits", (int)pid);
     FILE *limits = fopen(path, "re");
     while (limits && fgets(line, sizeof line, limits))
-        if (sscanf(line, "Max open files %llu", &soft) == 1)
-            limit = soft;
+        if (sscanf(line, "Max open files %llu %llu", &soft, &hard) == 2)
+            limit = hard - soft < LENT_DESCRIPTORS ? hard : soft + LENT_DESCRIPTORS;
     if (limits)
         fclose(limits);
     return limit;
@@ -340,6 +341,13 @@ static enum outcome explain_silence(struct work *w, int error)
     return ROLLED_BACK;
 }
 
+/* Before "write" nothing has been touched; "checkpoint" is the shadow's word for a broken off one.
+ */
+static bool is_rolled_back(const struct frame_report *r)
+{
+    return !strcmp(r->step, "write") || !strcmp(r->step, "checkpoint");
+}
+
 static enum outcome judge(struct work *w)
 {
     struct frame_report *r = &w->report;
@@ -358,7 +366,7 @@ static enum outcome judge(struct work *w)
         fail(&w->f, r->error, "no checkpoint of process %d (%s): %s", pid, r->step, r->text);
     else
         fail_errno(&w->f, r->error, "no checkpoint of process %d (%s)", pid, r->step);
-    return strcmp(r->step, "check") ? ROLLED_BACK : REFUSED;
+    return is_rolled_back(r) ? ROLLED_BACK : REFUSED;
 }
 
 static int check_report(struct work *w, const struct control_frame *frame)

@@ -93,7 +93,7 @@ struct frame_report {
     uint32_t left;         /* 1: the program ends now */
     uint64_t bytes;        /* of the image */
     uint64_t nanoseconds;  /* that the program stood still */
-    char step[32];         /* in which it failed; "check": refused, nothing was touched */
+    char step[32];         /* in which it failed; before "write" nothing was touched */
     char text[1024];       /* what failed and why, for the user; or a warning */
     char path[FRAME_PATH]; /* of the image */
 };
