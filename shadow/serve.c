@@ -44,6 +44,7 @@ static int answer_status(struct shadow *s, struct peer *p)
 {
     struct frame_status *status = (void *)out.payload;
     (void)p;
+    session_name(s);
     *status = (struct frame_status){
         .start_time = s->start.start_time,
         .held_image = s->held.image,

@@ -69,6 +69,14 @@ int session_identify(pid_t pid, uint64_t *start_time, char name[16])
     return pidfd;
 }
 
+/* A program may rename itself, and a restarted one still had the starter's name when it was adopted. */
+void session_name(struct shadow *s)
+{
+    struct stat_fields fields;
+    if (s->application >= 0 && read_stat(s->start.pid, &fields) == 0)
+        memcpy(s->name, fields.name, sizeof s->name);
+}
+
 static void forward_report(struct shadow *s, const struct frame_report *report)
 {
     if (s->requester)

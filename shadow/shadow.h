@@ -96,6 +96,8 @@ void serve_tell(struct shadow *s, struct peer *p, unsigned type, const void *pay
 /* Opens a pidfd of `pid` and checks the start time when that is not 0 (it returns it there). The
  * pidfd or -errno. */
 int session_identify(pid_t pid, uint64_t *start_time, char name[16]);
+/* Brings s->name up to date while the application lives. */
+void session_name(struct shadow *s);
 void session_application_ended(struct shadow *s);
 void session_report(struct shadow *s, const struct frame_report *report);
 /* What the end of a connection means to the session. */
