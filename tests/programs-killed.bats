@@ -66,7 +66,7 @@ writes() {
     program_prepare "$1"
     program_inputs "$1"
     start_program "${COMMAND[@]}"
-    moment_of_program
+    moment_of_program 20 50 # sqlite3 is in its transaction then
     hijack
     killed_after_checkpoint
     restart --rollback-files
@@ -188,7 +188,7 @@ sys.exit(23)'
     checkpoint
     sum=$(sha256sum <"$DIR/job.ckpt")
     expect 1 gdb_hijack checkpoint "$PID" -o /dev/full
-    prlimit --fsize=4096:4096 --pid "$PID"
+    as prlimit --fsize=4096: --pid "$PID"
     status=0
     gdb_hijack checkpoint "$PID" -o "$DIR/job.ckpt" 2>"$DIR/errors" || status=$?
     [ "$status" -ne 0 ]

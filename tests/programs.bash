@@ -133,16 +133,15 @@ END
 # outcome: one checksum for all RESULTS in $DIR
 outcome() { (cd "$DIR" && cat "${RESULTS[@]}" | sha256sum); }
 
-# program_prepare NAME: inputs to $DIR, an undisturbed run there, its outcome to $UNDISTURBED and its milliseconds to $TOOK,
-# and the inputs again
+# program_prepare NAME: inputs to $DIR, an undisturbed run there, its outcome to $UNDISTURBED and its milliseconds of CPU time
+# to $TOOK
 program_prepare() {
-    local begun
+    local TIMEFORMAT=%U
     program_inputs "$1" || return 1
-    begun=${EPOCHREALTIME/./}
-    start_program "${COMMAND[@]}" && ends_with 0 || return 1
-    TOOK=$(((${EPOCHREALTIME/./} - begun) / 1000))
+    as touch "$DIR/out"
+    TOOK=$( { time (cd "$DIR" && as "${COMMAND[@]}" </dev/null >out 2>err); } 2>&1) || return 1
+    TOOK=$((10#${TOOK/./}))
     UNDISTURBED=$(outcome)
-    program_inputs "$1"
 }
 
 program_inputs() {
@@ -151,18 +150,23 @@ program_inputs() {
     [ "$WHO" = "$(id -un)" ] || chown -R "$WHO" "$DIR"
 }
 
-# A moment within the first 70 in 100 of the program's time.
+# moment_of_program FROM TO: until it has used some part, between FROM and TO in a hundred, of its CPU time
 moment_of_program() {
-    local ms=$((RANDOM % (TOOK * 7 / 10 + 1)))
-    sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
+    wait_until has_used "$PID" $((TOOK * ($1 * 100 + RANDOM % (($2 - $1) * 100)) / 10000))
+}
+
+has_used() { # PID MILLISECONDS
+    local line
+    { read -r line <"/proc/$1/stat"; } 2>/dev/null || return 0
+    read -ra line <<<"${line##*) }"
+    [ $((line[11] * 1000 / $(getconf CLK_TCK))) -ge "$2" ]
 }
 
 # exit_and_restart NAME: started, hijacked at a random moment, checkpointed with --exit at another, restarted; the outcome
 # must be the undisturbed one. The disturbance may come too late: then there is nothing to hijack any more.
 exit_and_restart() {
     program_inputs "$1" && start_program "${COMMAND[@]}" || return 1
-    moment_of_program
-    hijack || return 1
+    moment_of_program 0 80 && hijack || return 1
     random_moment 100
     checkpoint_exit || return 1
     restart && ends_with 0 || return 1
