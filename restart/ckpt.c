@@ -12,7 +12,6 @@
 #include "stubs/link.h"
 #include "stubs/mem.h"
 #include "stubs/raw.h"
-#include "stubs/reissue.h"
 
 struct ckpt ckpt;
 struct text ckpt_why;
@@ -245,7 +244,6 @@ static void tell(long result, uint64_t began)
     link_close(&shadow);
 }
 
-/* The saved call is made ready to be issued again before memory is written, so that the image has it so as well. */
 void handler_checkpoint(ucontext_t *frame)
 {
     uint64_t began = nanoseconds();
@@ -255,7 +253,6 @@ void handler_checkpoint(ucontext_t *frame)
     if (ask()) {
         memset(&report, 0, sizeof report);
         ckpt_why = (struct text){report.text, sizeof report.text, 0};
-        reissue(frame);
         long result = take(request.path, frame, &limit);
         tell(result, began);
         if (!result && request.flags & FRAME_LEAVE)

@@ -34,7 +34,7 @@
 #define IMAGE_CPUS         8192
 
 enum image_note {
-    IMAGE_NOTE_HEADER = 1, /* struct image_header */
+    IMAGE_NOTE_HEADER = 0x484a0001, /* struct image_header */
     IMAGE_NOTE_MAPS,       /* struct image_map[], by rising address */
     IMAGE_NOTE_FILES,      /* struct image_file[] */
     IMAGE_NOTE_STRINGS,    /* NUL-terminated texts; offset 0 is the empty one */
