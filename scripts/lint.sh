@@ -17,19 +17,19 @@ sources() { git ls-files --cached --others --exclude-standard -- "$@"; }
 
 # --- layout: who may include whom (ARCHITECTURE.md) ----------------------------------------------------------------------
 
-# includes FOLDER ALLOWED: #include "..." lines of FOLDER that name another folder than those ALLOWED (a regex)
+# includes FOLDER [ALLOWED]: #include "..." lines of FOLDER that name another folder and are not ALLOWED (a regex)
 includes() {
     sources "$1/*.c" "$1/*.h" "$1/*.S" | xargs -r grep -nHE '^# *include "[^"]*/' |
-        grep -vE "include \"($1|$2)/" || true
+        grep -vE "include \"($1/${2:+|$2})" || true
 }
 
 layout() {
-    includes gdbmi 'gdbmi'
-    includes stubs 'stubs'
+    includes gdbmi
+    includes stubs
     # driver: gdb's client, what it must know of the agent, and the shadow's control socket
-    includes driver 'gdbmi|stubs|shadow/control\.h|restart/state\.def'
-    includes shadow 'stubs'
-    includes restart 'stubs|shadow'
+    includes driver 'gdbmi/|stubs/|shadow/control\.h|restart/state\.def'
+    includes shadow 'stubs/'
+    includes restart 'stubs/|shadow/control\.h'
 }
 
 # Only arch/ knows an architecture. (Targets in assembly are written for one.)
