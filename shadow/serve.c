@@ -277,6 +277,14 @@ static int reply(struct shadow *s, struct peer *p, int status)
     return send_frame(p->fd, &header, out.payload, out.fds, out.fd_count);
 }
 
+static int reply_empty(struct shadow *s, struct peer *p, int status)
+{
+    out.size = 0;
+    out.fds = NULL;
+    out.fd_count = 0;
+    return reply(s, p, status);
+}
+
 /* Picks up descriptors that came along, wanted or not. */
 static void collect_descriptors(struct msghdr *message)
 {
@@ -306,12 +314,12 @@ static int receive(struct shadow *s, struct peer *p)
     if (got <= 0)
         return got < 0 ? -errno : -EPIPE;
     collect_descriptors(&message);
-    if (message.msg_flags & MSG_CTRUNC)
-        return -EMFILE;
     if (message.msg_flags & MSG_TRUNC)
         return -EMSGSIZE;
     int error = frame_check(&in.header, (size_t)got);
-    return error ? error : frame_check_order(&in.header, s->session, ++p->sequence);
+    if (!error)
+        error = frame_check_order(&in.header, s->session, ++p->sequence);
+    return !error && message.msg_flags & MSG_CTRUNC ? -EMFILE : error;
 }
 
 /* Answers the frame in `in`; -errno when the peer broke the protocol. */
@@ -322,7 +330,7 @@ static int answer(struct shadow *s, struct peer *p)
     out.fds = NULL;
     out.fd_count = 0;
     if (row < 0) {
-        reply(s, p, row);
+        reply_empty(s, p, row);
         return row;
     }
     if (p->role == FRAME_APPLICATION && in.header.epoch != s->epoch)
@@ -339,7 +347,9 @@ void serve_peer(struct shadow *s, struct peer *p)
     int error = receive(s, p);
     if (error == -EAGAIN || error == -EINTR)
         return;
-    if (!error)
+    if (error == -EMFILE) /* no fault of the peer's: it goes on, and can say why it stays */
+        error = reply_empty(s, p, error);
+    else if (!error)
         error = answer(s, p);
     for (uint32_t i = 0; i < in.fd_count; i++)
         close(in.fds[i]);

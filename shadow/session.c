@@ -69,7 +69,8 @@ int session_identify(pid_t pid, uint64_t *start_time, char name[16])
     return pidfd;
 }
 
-/* A program may rename itself, and a restarted one still had the starter's name when it was adopted. */
+/* A program may rename itself, and a restarted one still had the starter's name when it was
+ * adopted. */
 void session_name(struct shadow *s)
 {
     struct stat_fields fields;

@@ -60,6 +60,17 @@ killed() {
     grep -q "all there, from the shadow" out err
 }
 
+@test "the shadow has no room for the descriptors: the program goes on" {
+    start many
+    "${AS[@]}" prlimit --pid "$SHADOW_PID" --nofile=300:300
+    run tool checkpoint "$APP" --exit -o exit.ckpt
+    [ "$status" = 3 ]
+    [[ $output == *"Too many open files"* ]]
+    [ "$(find "/proc/$SHADOW_PID/fd" -mindepth 1 | wc -l)" -lt 20 ] # what was given is given back
+    exec 8>&-
+    ended "$APP" 0
+}
+
 @test "another exit status" {
     start none
     tool checkpoint "$APP" --exit --exit-status 7 -q
