@@ -18,6 +18,8 @@
 #define SYSCALL_SIZE    2
 #define RESTART_SYSCALL 219
 
+enum { EAX = 0, EDI = 7 }; /* as instructions number them */
+
 /* Length of a ModRM byte with its SIB and displacement. */
 static size_t modrm_length(const unsigned char *at)
 {
@@ -44,45 +46,49 @@ static size_t length(const unsigned char *at)
     case 0x89: /* mov */
     case 0x8b:
     case 0x8d: /* lea */
-        return rex + 1 + modrm_length(op + 1);
+    case 0xff: /* push */
+        return op[0] != 0xff || (op[1] & 0x38) == 0x30 ? rex + 1 + modrm_length(op + 1) : 0;
     case 0x80: /* group 1 with imm8 */
     case 0x83:
         return rex + 2 + modrm_length(op + 1);
-    case 0xc7:
+    case 0x6a: /* push imm8 */
+        return 2;
+    case 0xc7: /* mov imm32 */
         return rex + 5 + modrm_length(op + 1);
     }
-    return op[0] >= 0xb8 && op[0] <= 0xbf && !(at[0] & rex << 3) ? rex + 5 : 0;
+    if (op[0] >= 0x50 && op[0] <= 0x57) /* push */
+        return rex + 1;
+    return op[0] >= 0xb8 && op[0] <= 0xbf && !(rex && at[0] & 8) ? rex + 5 : 0;
 }
 
-/* Does the instruction write eax? Only forms of length() come here; `xor`, `mov` and `lea` do by their fields. */
-static int writes_eax(const unsigned char *at)
+/* Does the instruction write `reg` (one of the low eight)? Only forms of length() come here. */
+static int writes(const unsigned char *at, unsigned reg)
 {
     size_t rex = (at[0] & 0xf0) == 0x40;
-    unsigned r = rex && at[0] & 4, b = rex && at[0] & 1;
+    unsigned high_reg = rex && at[0] & 4, high_rm = rex && at[0] & 1;
     const unsigned char *op = at + rex;
-    unsigned reg = op[1] >> 3 & 7, rm = op[1] & 7, direct = op[1] >> 6 == 3;
     switch (op[0]) {
     case 0x31:
     case 0x89:
     case 0x80:
     case 0x83:
     case 0xc7:
-        return direct && !b && rm == 0;
+        return op[1] >> 6 == 3 && !high_rm && (op[1] & 7u) == reg;
     case 0x33:
     case 0x63:
     case 0x8b:
     case 0x8d:
-        return !r && reg == 0;
+        return !high_reg && (op[1] >> 3 & 7u) == reg;
     }
-    return op[0] == 0xb8 && !b;
+    return op[0] == 0xb8 + reg && !high_rm;
 }
 
-/* Do instructions that leave eax alone lead from `at` exactly to `end`? */
-static int leads_to(const unsigned char *at, const unsigned char *end)
+/* Do instructions that leave `reg` alone lead from `at` exactly to `end`? */
+static int leads_to(const unsigned char *at, const unsigned char *end, unsigned reg)
 {
     while (at < end) {
         size_t n = length(at);
-        if (!n || writes_eax(at))
+        if (!n || writes(at, reg))
             return 0;
         at += n;
     }
@@ -96,17 +102,29 @@ static long immediate(const unsigned char *at)
     return n <= NUMBER_MAX ? (long) n : -1;
 }
 
-/* The number that an instruction at `at` puts into eax, with the instruction's length; or -1. */
-static long loaded(const unsigned char *at, size_t *size)
+/* The number that an instruction at `at` puts into `reg`, with the instruction's length; or -1. */
+static long loaded(const unsigned char *at, unsigned reg, size_t *size)
 {
     *size = 5;
-    if (at[0] == 0xb8) /* mov $n,%eax */
+    if (at[0] == 0xb8 + reg) /* mov $n,%eax */
         return immediate(at + 1);
     *size = 7;
-    if (at[0] == 0x48 && at[1] == 0xc7 && at[2] == 0xc0) /* mov $n,%rax */
+    if (at[0] == 0x48 && at[1] == 0xc7 && at[2] == 0xc0 + reg) /* mov $n,%rax */
         return immediate(at + 3);
     *size = 2;
-    return at[0] == 0x31 && at[1] == 0xc0 ? 0 : -1; /* xor %eax,%eax */
+    return at[0] == 0x31 && at[1] == 0xc0 + 9 * reg ? 0 : -1; /* xor %eax,%eax */
+}
+
+/* The number that `reg` is given in [code, end), nearest to the end; -1: not to be seen. */
+static long find_load(const unsigned char *code, const unsigned char *end, unsigned reg)
+{
+    for (const unsigned char *at = end - 2; at >= code; at--) {
+        size_t n;
+        long number = loaded(at, reg, &n);
+        if (number >= 0 && at + n <= end && leads_to(at + n, end, reg))
+            return number;
+    }
+    return -1;
 }
 
 long reissue_number(const unsigned char *code, size_t size)
@@ -114,13 +132,7 @@ long reissue_number(const unsigned char *code, size_t size)
     const unsigned char *end = code + size - SYSCALL_SIZE;
     if (size < SYSCALL_SIZE + 2 || end[0] != 0x0f || end[1] != 0x05)
         return -1;
-    for (const unsigned char *at = end - 2; at >= code; at--) {
-        size_t n;
-        long number = loaded(at, &n);
-        if (number >= 0 && at + n <= end && leads_to(at + n, end))
-            return number;
-    }
-    return -1;
+    return find_load(code, end, EAX);
 }
 
 /* The bytes before `address`, at the end of `to`; how many could be read. */
@@ -159,12 +171,32 @@ static long shared_number(const greg_t *g, const unsigned char *code, size_t siz
     return -1;
 }
 
+/* glibc's syscall(2) function has the number from its caller, in %edi: `mov $number,%edi` before the call. */
+static long function_number(const greg_t *g, const unsigned char *code, size_t size)
+{
+    static const unsigned char function_end[] = {0x4d, 0x89, 0xc8, 0x4c, 0x8b, 0x4c, 0x24, 0x08, 0x0f, 0x05};
+    unsigned char caller[WINDOW];
+    if (size < sizeof function_end ||
+        memcmp(code + size - sizeof function_end, function_end, sizeof function_end) != 0)
+        return -1;
+    size_t n = read_before(*(const uint64_t *) g[REG_RSP], caller);
+    const unsigned char *end = caller + WINDOW;
+    if (n < 8)
+        return -1;
+    if (end[-5] == 0xe8) /* call */
+        return find_load(end - n, end - 5, EDI);
+    return end[-6] == 0xff && end[-5] == 0x15 ? find_load(end - n, end - 6, EDI) : -1;
+}
+
 static long interrupted_number(const greg_t *g)
 {
     unsigned char code[WINDOW];
     size_t n = read_before((uint64_t) g[REG_RIP], code);
-    long number = reissue_number(code + WINDOW - n, n);
-    return number >= 0 ? number : shared_number(g, code + WINDOW - n, n);
+    const unsigned char *start = code + WINDOW - n;
+    long number = reissue_number(start, n);
+    if (number < 0)
+        number = shared_number(g, start, n);
+    return number >= 0 ? number : function_number(g, start, n);
 }
 
 /* Calls that return -ERESTART_RESTARTBLOCK within the kernel. */
