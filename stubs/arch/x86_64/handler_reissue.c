@@ -13,10 +13,11 @@
 #include "stubs/raw.h"
 #include "stubs/reissue.h"
 
-#define WINDOW          48
+#define WINDOW          112
 #define NUMBER_MAX      1023
 #define SYSCALL_SIZE    2
 #define RESTART_SYSCALL 219
+
 
 enum { EAX = 0, EDI = 7 }; /* as instructions number them */
 
@@ -34,9 +35,33 @@ static size_t modrm_length(const unsigned char *at)
     return n + (mod == 1 ? 1 : mod == 2 ? 4 : 0);
 }
 
+/* Length of an SSE instruction without an immediate (second opcode map); 0 for any other. */
+static size_t sse_length(const unsigned char *at)
+{
+    size_t prefix = at[0] == 0x66 || at[0] == 0xf2 || at[0] == 0xf3;
+    size_t rex = (at[prefix] & 0xf0) == 0x40;
+    const unsigned char *op = at + prefix + rex;
+    if (op[0] != 0x0f)
+        return 0;
+    int known = (op[1] & 0xf8) == 0x10 || (op[1] & 0xf8) == 0x28 || (op[1] >= 0x51 && op[1] <= 0x6f) ||
+                op[1] == 0x7e || op[1] == 0x7f || op[1] >= 0xd0;
+    return known ? prefix + rex + 2 + modrm_length(op + 2) : 0;
+}
+
+/* Does it move something to a general register (cvtsd2si and its like, movd, movq)? Then better believe nothing. */
+static int sse_writes_general(const unsigned char *at)
+{
+    size_t prefix = at[0] == 0x66 || at[0] == 0xf2 || at[0] == 0xf3;
+    const unsigned char *op = at + prefix + ((at[prefix] & 0xf0) == 0x40);
+    unsigned reg = op[2] >> 3 & 7u;
+    return ((op[1] == 0x2c || op[1] == 0x2d) && reg != EAX) || (op[1] == 0x7e && op[2] >> 6 == 3);
+}
+
 /* Length of one of the instructions that load arguments; 0 for any other. */
 static size_t length(const unsigned char *at)
 {
+    if (sse_length(at))
+        return sse_writes_general(at) ? 0 : sse_length(at);
     size_t rex = (at[0] & 0xf0) == 0x40;
     const unsigned char *op = at + rex;
     switch (op[0]) {
@@ -64,6 +89,8 @@ static size_t length(const unsigned char *at)
 /* Does the instruction write `reg` (one of the low eight)? Only forms of length() come here. */
 static int writes(const unsigned char *at, unsigned reg)
 {
+    if (sse_length(at))
+        return reg == EAX; /* cvttsd2si: see sse_writes_general() */
     size_t rex = (at[0] & 0xf0) == 0x40;
     unsigned high_reg = rex && at[0] & 4, high_rm = rex && at[0] & 1;
     const unsigned char *op = at + rex;
