@@ -1,9 +1,10 @@
 /*
- * checksum.h - the checksum of images: finds changed, missing and misplaced bytes; no defence against forgery.
+ * checksum.h - the checksum of images: finds changed, missing and misplaced bytes; no defence
+ * against forgery.
  *
- * Eight lanes, each mixing one 64-bit word at a time by steps that can be undone, so that any change within a single
- * word changes the sum for certain. General registers only, faster than memory. Inline and without libc: the checkpoint
- * (freestanding) and the starter share it.
+ * Eight lanes, each mixing one 64-bit word at a time by steps that can be undone, so that any
+ * change within a single word changes the sum for certain. General registers only, faster than
+ * memory. Inline and without libc: the checkpoint (freestanding) and the starter share it.
  */
 #ifndef RESTART_CHECKSUM_H
 #define RESTART_CHECKSUM_H
@@ -12,7 +13,8 @@
 #include <stdint.h>
 
 #define CHECKSUM_LANES 8
-#define CHECKSUM_BLOCK (CHECKSUM_LANES * sizeof(uint64_t)) /* feed multiples of this until the last piece */
+#define CHECKSUM_BLOCK                                                                             \
+    (CHECKSUM_LANES * sizeof(uint64_t)) /* feed multiples of this until the last piece */
 #define CHECKSUM_PRIME 0x9e3779b97f4a7c15ULL
 
 struct checksum {
@@ -47,14 +49,16 @@ static inline void checksum_words(struct checksum *c, const uint64_t *words, siz
     c->lane[4] = f, c->lane[5] = g, c->lane[6] = h, c->lane[7] = i;
 }
 
-/* `bytes` must be aligned to 8. Only the last piece may have a size that is no multiple of CHECKSUM_BLOCK. */
+/* `bytes` must be aligned to 8. Only the last piece may have a size that is no multiple of
+ * CHECKSUM_BLOCK. */
 static inline void checksum_add(struct checksum *c, const void *bytes, size_t size)
 {
     uint64_t last[CHECKSUM_LANES] = {0};
     size_t blocks = size / CHECKSUM_BLOCK, rest = size % CHECKSUM_BLOCK;
     checksum_words(c, bytes, blocks);
     for (size_t i = 0; i < rest; i++)
-        last[i / 8] |= (uint64_t) ((const uint8_t *) bytes)[blocks * CHECKSUM_BLOCK + i] << 8 * (i % 8);
+        last[i / 8] |= (uint64_t)((const uint8_t *)bytes)[blocks * CHECKSUM_BLOCK + i]
+                       << 8 * (i % 8);
     if (rest)
         checksum_words(c, last, 1);
     c->length += size;

@@ -34,20 +34,23 @@ long ckpt_fail(long error, const char *what, const char *subject)
     return error;
 }
 
-/* --- scratch ----------------------------------------------------------------------------------------------------- */
+/* --- scratch
+ * -----------------------------------------------------------------------------------------------------
+ */
 
 static unsigned shift; /* the tables are 1 << shift times smaller than wished */
 
 static void *carve(uintptr_t *at, size_t bytes)
 {
-    void *table = (void *) *at;
+    void *table = (void *)*at;
     *at += (bytes >> shift) + IMAGE_PAGE - 1;
     *at &= ~(IMAGE_PAGE - 1);
     return table;
 }
 
-#define CARVE(table, limit, count) \
-    (ckpt.limit = (size_t) (count) >> shift, ckpt.table = carve(&at, (size_t) (count) * sizeof *ckpt.table))
+#define CARVE(table, limit, count)                                                                 \
+    (ckpt.limit = (size_t)(count) >> shift,                                                        \
+     ckpt.table = carve(&at, (size_t)(count) * sizeof *ckpt.table))
 
 /* Sets the tables up from `at` on; returns the end of the last. */
 static uintptr_t carve_all(uintptr_t at)
@@ -59,7 +62,7 @@ static uintptr_t carve_all(uintptr_t at)
     CARVE(strings, string_limit, 16 << 20);
     CARVE(head, head_limit, 256 << 20);
     CARVE(fds, fds_limit, 16 << 20);
-    ckpt.bounce = (void *) at;
+    ckpt.bounce = (void *)at;
     return at + CKPT_BOUNCE;
 }
 
@@ -70,14 +73,14 @@ long ckpt_scratch_map(void)
     memset(&ckpt, 0, sizeof ckpt);
     for (shift = 0; shift < 8; shift++) {
         ckpt.scratch_size = carve_all(0);
-        at = raw(SYS_mmap, 0, ckpt.scratch_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE,
-                 -1, 0);
+        at = raw(SYS_mmap, 0, ckpt.scratch_size, PROT_READ | PROT_WRITE,
+                 MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (!raw_failed(at))
             break;
     }
     if (raw_failed(at))
         return ckpt_fail(at, "no memory for tables", "");
-    ckpt.scratch = (uintptr_t) at;
+    ckpt.scratch = (uintptr_t)at;
     carve_all(ckpt.scratch);
     ckpt.string_size = 1; /* offset 0 is the empty string */
     return 0;
@@ -97,10 +100,12 @@ uint32_t ckpt_string(const char *s)
         return 0;
     memcpy(ckpt.strings + at, s, size);
     ckpt.string_size += size;
-    return (uint32_t) at;
+    return (uint32_t)at;
 }
 
-/* --- descriptors ------------------------------------------------------------------------------------------------- */
+/* --- descriptors
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static long sync_files(const struct fds_table *table)
 {
@@ -120,7 +125,8 @@ static long collect_fds(void)
     long result = fds_collect(&table, &shadow.fd, 1);
     if (result)
         return ckpt_fail(result, "cannot list the descriptors", "");
-    result = table.size > ckpt.fds_limit ? ckpt_fail(-E2BIG, "too many descriptors", "") : sync_files(&table);
+    result = table.size > ckpt.fds_limit ? ckpt_fail(-E2BIG, "too many descriptors", "")
+                                         : sync_files(&table);
     if (!result) {
         memcpy(ckpt.fds, table.data, table.size);
         ckpt.fds_size = table.size;
@@ -138,7 +144,8 @@ static long give_fds(void)
     return result ? ckpt_fail(result, "the shadow did not take the descriptors", "") : 0;
 }
 
-/* --- the checkpoint ---------------------------------------------------------------------------------------------- */
+/* --- the checkpoint
+ * ---------------------------------------------------------------------------------------------- */
 
 static void step(const char *name)
 {
@@ -170,7 +177,8 @@ static long commit(const char *path)
     }
     if ((result = ckpt_write_commit(path)) || !(request.flags & FRAME_LEAVE))
         return result;
-    /* The image is there under its name; a shadow lost now leaves a program that goes on, which is no harm. */
+    /* The image is there under its name; a shadow lost now leaves a program that goes on, which is
+     * no harm. */
     result = link_commit(&shadow);
     return result ? ckpt_fail(result, "the shadow was lost when it should have taken over", "") : 0;
 }
@@ -199,11 +207,12 @@ static void default_path(char *to, size_t size)
     text_add(&t, "/hijack.");
     text_number(&t, hijack_params.pid);
     text_add(&t, ".");
-    text_number(&t, (int64_t) hijack_params.start_time);
+    text_number(&t, (int64_t)hijack_params.start_time);
     text_add(&t, ".ckpt");
 }
 
-/* What is wanted: from the shadow, or the default when the signal was sent by hand. 0: no checkpoint at all. */
+/* What is wanted: from the shadow, or the default when the signal was sent by hand. 0: no
+ * checkpoint at all. */
 static int ask(void)
 {
     memset(&request, 0, sizeof request);
@@ -221,10 +230,11 @@ static uint64_t nanoseconds(void)
 {
     struct timespec now;
     raw(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
-    return (uint64_t) now.tv_sec * 1000000000 + (uint64_t) now.tv_nsec;
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* A program at its soft limit of descriptors must still be able to be checkpointed: lend ourselves a few. */
+/* A program at its soft limit of descriptors must still be able to be checkpointed: lend ourselves
+ * a few. */
 static void lend_descriptors(struct rlimit *old)
 {
     struct rlimit more;
@@ -236,7 +246,7 @@ static void lend_descriptors(struct rlimit *old)
 
 static void tell(long result, uint64_t began)
 {
-    report.error = (int32_t) result;
+    report.error = (int32_t)result;
     report.left = !result && request.flags & FRAME_LEAVE;
     report.nanoseconds = nanoseconds() - began;
     mem_copy_string(report.path, request.path, sizeof report.path);

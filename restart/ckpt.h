@@ -1,14 +1,15 @@
 /*
  * ckpt.h - a checkpoint, taken by the program itself in the handler of the checkpoint signal.
  *
- * The flow of handler_checkpoint() (ckpt.c): ask the shadow what is wanted; refuse what state.def refuses
- * (ckpt_state.c); list the memory (ckpt_maps.c) and the pages to store (ckpt_pages.c); note what the kernel keeps of the
- * process (ckpt_process.c); lay the image out (ckpt_layout.c) and write it under a temporary name (ckpt_write.c); give
- * it its name; report.
+ * The flow of handler_checkpoint() (ckpt.c): ask the shadow what is wanted; refuse what state.def
+ * refuses (ckpt_state.c); list the memory (ckpt_maps.c) and the pages to store (ckpt_pages.c); note
+ * what the kernel keeps of the process (ckpt_process.c); lay the image out (ckpt_layout.c) and
+ * write it under a temporary name (ckpt_write.c); give it its name; report.
  *
- * Invariants: freestanding, all signals blocked, one thread. Tables live in one shared anonymous mapping (the scratch),
- * which never merges with the program's memory and is not part of the image. A function that fails has said why in
- * ckpt_why and returns -errno. An image appears complete under its name, or not at all.
+ * Invariants: freestanding, all signals blocked, one thread. Tables live in one shared anonymous
+ * mapping (the scratch), which never merges with the program's memory and is not part of the image.
+ * A function that fails has said why in ckpt_why and returns -errno. An image appears complete
+ * under its name, or not at all.
  */
 #ifndef RESTART_CKPT_H
 #define RESTART_CKPT_H
@@ -35,11 +36,12 @@ struct ckpt {
     unsigned char *fds;    /* the descriptor table (restart/fds.h) */
     size_t map_count, file_count, run_count, segment_count, string_size, head_size, fds_size;
     size_t map_limit, file_limit, run_limit, segment_limit, string_limit, head_limit, fds_limit;
-    uintptr_t scratch;     /* address and size of the scratch itself */
+    uintptr_t scratch; /* address and size of the scratch itself */
     size_t scratch_size;
     struct image_header header;
     ucontext_t *frame;
-    struct rlimit descriptors; /* the program's own RLIMIT_NOFILE, while we have lent ourselves some more */
+    struct rlimit
+        descriptors; /* the program's own RLIMIT_NOFILE, while we have lent ourselves some more */
 };
 
 extern struct ckpt ckpt;
@@ -55,7 +57,8 @@ void ckpt_scratch_unmap(void);
 /* Appends a text to the strings; its offset, or 0 when they are full. */
 uint32_t ckpt_string(const char *s);
 
-/* -ENOTSUP when the process has something that state.def refuses (except memory, see ckpt_maps()). */
+/* -ENOTSUP when the process has something that state.def refuses (except memory, see ckpt_maps()).
+ */
 long ckpt_refuse(void);
 /* Says that the state.def row `row` stands against it. */
 enum ckpt_row {
@@ -76,7 +79,8 @@ long ckpt_layout(void);
 /* Puts the sum of the finished head into its last note. */
 void ckpt_layout_finish(void);
 
-/* Writes the image under a temporary name beside `path` and brings it to disk; removes it when that fails. */
+/* Writes the image under a temporary name beside `path` and brings it to disk; removes it when that
+ * fails. */
 long ckpt_write(const char *path);
 /* Gives it its name; removes it when that fails. */
 long ckpt_write_commit(const char *path);

@@ -1,4 +1,5 @@
-/* ckpt_arch.h - what of a checkpoint is the architecture's: registers and CPU features. arch/ARCH/ckpt_arch.c. */
+/* ckpt_arch.h - what of a checkpoint is the architecture's: registers and CPU features.
+ * arch/ARCH/ckpt_arch.c. */
 #ifndef RESTART_CKPT_ARCH_H
 #define RESTART_CKPT_ARCH_H
 

@@ -1,9 +1,10 @@
 /*
- * ckpt_layout.c - where everything goes in the image, and its head: ELF header, program headers, notes.
+ * ckpt_layout.c - where everything goes in the image, and its head: ELF header, program headers,
+ * notes.
  *
- * Segments follow the mappings. Within anonymous memory a hole of more than `gap` bytes starts a new segment, a smaller
- * one is a hole in the file; file mappings are split exactly at what is stored, because a debugger reads the rest from
- * the file only where a segment has no bytes at all.
+ * Segments follow the mappings. Within anonymous memory a hole of more than `gap` bytes starts a
+ * new segment, a smaller one is a hole in the file; file mappings are split exactly at what is
+ * stored, because a debugger reads the rest from the file only where a segment has no bytes at all.
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -20,7 +21,9 @@
 
 #define SEGMENTS_MAX 65000 /* e_phnum has 16 bits */
 
-/* --- segments ---------------------------------------------------------------------------------------------------- */
+/* --- segments
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 static uint64_t gap; /* longest hole within a segment of anonymous memory */
 
@@ -93,7 +96,9 @@ static void place(uint64_t data)
     ckpt.header.end = at;
 }
 
-/* --- head -------------------------------------------------------------------------------------------------------- */
+/* --- head
+ * --------------------------------------------------------------------------------------------------------
+ */
 
 static size_t used; /* bytes of the head so far, counted on when they no longer fit */
 
@@ -120,7 +125,7 @@ static void pad(size_t to)
 /* Notes are aligned to 4 bytes, in 64-bit files too, as the kernel does it. */
 static void note(const char *owner, uint32_t type, const void *bytes, size_t size)
 {
-    Elf64_Nhdr h = {(uint32_t) strlen(owner) + 1, (uint32_t) size, type};
+    Elf64_Nhdr h = {(uint32_t)strlen(owner) + 1, (uint32_t)size, type};
     put(&h, sizeof h);
     put(owner, h.n_namesz);
     pad(4);
@@ -133,14 +138,14 @@ static void put_arguments(char *to, size_t size)
     const struct image_layout *l = &resume_process.layout;
     size_t n = l->arg_end - l->arg_start;
     n = n < size - 1 ? n : size - 1;
-    memcpy(to, (const void *) l->arg_start, n);
+    memcpy(to, (const void *)l->arg_start, n);
     for (size_t i = 0; i + 1 < n; i++)
         to[i] = to[i] ? to[i] : ' ';
 }
 
 static void put_psinfo(void)
 {
-    struct elf_prpsinfo info = {.pr_sname = 'R', .pr_nice = (char) resume_process.nice};
+    struct elf_prpsinfo info = {.pr_sname = 'R', .pr_nice = (char)resume_process.nice};
     info.pr_pid = resume_process.pid, info.pr_ppid = resume_process.parent;
     info.pr_pgrp = resume_process.group, info.pr_sid = resume_process.session;
     info.pr_uid = resume_process.uid, info.pr_gid = resume_process.gid;
@@ -162,7 +167,7 @@ static void put_files(void)
     for (size_t i = 0; i < ckpt.map_count; i++)
         if (is_file(&ckpt.maps[i]))
             head[0]++, names += strlen(ckpt.strings + ckpt.maps[i].name) + 1;
-    Elf64_Nhdr h = {5, (uint32_t) (sizeof head + head[0] * 24 + names), NT_FILE};
+    Elf64_Nhdr h = {5, (uint32_t)(sizeof head + head[0] * 24 + names), NT_FILE};
     put(&h, sizeof h);
     put("CORE\0\0\0", 8);
     put(head, sizeof head);
@@ -209,15 +214,17 @@ static void put_own_notes(void)
 
 static void put_elf(size_t notes, size_t notes_end)
 {
-    Elf64_Ehdr e = {.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
-                    .e_type = ET_CORE,
-                    .e_machine = ckpt_arch_machine,
-                    .e_version = EV_CURRENT,
-                    .e_phoff = sizeof e,
-                    .e_ehsize = sizeof e,
-                    .e_phentsize = sizeof(Elf64_Phdr),
-                    .e_phnum = (uint16_t) (ckpt.segment_count + 1)};
-    Elf64_Phdr n = {.p_type = PT_NOTE, .p_offset = notes, .p_filesz = notes_end - notes, .p_align = 4};
+    Elf64_Ehdr e = {
+        .e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
+        .e_type = ET_CORE,
+        .e_machine = ckpt_arch_machine,
+        .e_version = EV_CURRENT,
+        .e_phoff = sizeof e,
+        .e_ehsize = sizeof e,
+        .e_phentsize = sizeof(Elf64_Phdr),
+        .e_phnum = (uint16_t)(ckpt.segment_count + 1)};
+    Elf64_Phdr n = {
+        .p_type = PT_NOTE, .p_offset = notes, .p_filesz = notes_end - notes, .p_align = 4};
     used = 0;
     put(&e, sizeof e);
     put(&n, sizeof n);
@@ -242,7 +249,8 @@ static uint64_t vdso_sum(void)
 {
     for (size_t i = 0; i < ckpt.map_count; i++)
         if (strcmp(ckpt.strings + ckpt.maps[i].name, "[vdso]") == 0)
-            return checksum((const void *) ckpt.maps[i].start, ckpt.maps[i].end - ckpt.maps[i].start);
+            return checksum((const void *)ckpt.maps[i].start,
+                            ckpt.maps[i].end - ckpt.maps[i].start);
     return 0;
 }
 
@@ -258,9 +266,9 @@ static void fill_header(void)
                                .version = IMAGE_VERSION,
                                .size = sizeof *h,
                                .page_size = IMAGE_PAGE,
-                               .time = (uint64_t) now.tv_sec,
-                               .entry = (uintptr_t) resume_entry,
-                               .params = (uintptr_t) &hijack_params,
+                               .time = (uint64_t)now.tv_sec,
+                               .entry = (uintptr_t)resume_entry,
+                               .params = (uintptr_t)&hijack_params,
                                .vdso_sum = vdso_sum()};
     text_add(&kernel, name.release);
     text_add(&kernel, " ");

@@ -1,9 +1,10 @@
 /*
- * ckpt_maps.c - the mappings of this process, from /proc/self/smaps (only its VmFlags tell NORESERVE, madvise and
- * mlock).
+ * ckpt_maps.c - the mappings of this process, from /proc/self/smaps (only its VmFlags tell
+ * NORESERVE, madvise and mlock).
  *
- * Neighbouring anonymous mappings with the same attributes become one, as the kernel itself would have it: memory that
- * a restart moved into place does not merge by itself, and the map would grow with each generation.
+ * Neighbouring anonymous mappings with the same attributes become one, as the kernel itself would
+ * have it: memory that a restart moved into place does not merge by itself, and the map would grow
+ * with each generation.
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -14,7 +15,7 @@
 #include "stubs/mem.h"
 #include "stubs/raw.h"
 
-#define FLAG(a, b) ((unsigned) (a) | (unsigned) (b) << 8)
+#define FLAG(a, b) ((unsigned)(a) | (unsigned)(b) << 8)
 
 /* The mapping being read: its header line, then its VmFlags line. */
 static struct {
@@ -54,12 +55,13 @@ static void read_header(const char *s)
     memset(&at.map, 0, sizeof at.map);
     at.map.start = text_parse(&s, 16), s++;
     at.map.end = text_parse(&s, 16), s++;
-    at.map.prot = (s[0] == 'r' ? PROT_READ : 0) | (s[1] == 'w' ? PROT_WRITE : 0) | (s[2] == 'x' ? PROT_EXEC : 0);
+    at.map.prot = (s[0] == 'r' ? PROT_READ : 0) | (s[1] == 'w' ? PROT_WRITE : 0) |
+                  (s[2] == 'x' ? PROT_EXEC : 0);
     at.map.flags = s[3] == 's' ? IMAGE_SHARED : 0;
     s += 5;
     at.map.offset = text_parse(&s, 16), s++;
-    at.major = (unsigned) text_parse(&s, 16), s++;
-    at.minor = (unsigned) text_parse(&s, 16), s++;
+    at.major = (unsigned)text_parse(&s, 16), s++;
+    at.minor = (unsigned)text_parse(&s, 16), s++;
     at.inode = text_parse(&s, 10);
     while (*s == ' ')
         s++;
@@ -137,7 +139,8 @@ static long read_flags(const char *s)
 
 static int same_file(const struct image_file *f, const char *path)
 {
-    return f->inode == at.inode && f->dev == makedev(at.major, at.minor) && strcmp(ckpt.strings + f->path, path) == 0;
+    return f->inode == at.inode && f->dev == makedev(at.major, at.minor) &&
+           strcmp(ckpt.strings + f->path, path) == 0;
 }
 
 /* stat() opens nothing, so the program keeps its record locks. */
@@ -145,12 +148,13 @@ static int add_file(const char *path)
 {
     struct stat st;
     struct image_file *f = &ckpt.files[ckpt.file_count];
-    if (ckpt.file_count == ckpt.file_limit || raw(SYS_newfstatat, -100, path, &st, 0) < 0 || st.st_ino != at.inode ||
-        st.st_dev != makedev(at.major, at.minor) || !(f->path = ckpt_string(path)))
+    if (ckpt.file_count == ckpt.file_limit || raw(SYS_newfstatat, -100, path, &st, 0) < 0 ||
+        st.st_ino != at.inode || st.st_dev != makedev(at.major, at.minor) ||
+        !(f->path = ckpt_string(path)))
         return -1;
-    f->dev = st.st_dev, f->inode = st.st_ino, f->size = (uint64_t) st.st_size;
+    f->dev = st.st_dev, f->inode = st.st_ino, f->size = (uint64_t)st.st_size;
     f->mtime = st.st_mtim.tv_sec, f->mtime_nsec = st.st_mtim.tv_nsec;
-    return (int) ckpt.file_count++;
+    return (int)ckpt.file_count++;
 }
 
 /* The index of the mapped file, or -1 when it no longer has that name. */
@@ -158,7 +162,7 @@ static int find_file(void)
 {
     for (size_t i = ckpt.file_count; i-- > 0;)
         if (same_file(&ckpt.files[i], at.path))
-            return (int) i;
+            return (int)i;
     return add_file(at.path);
 }
 
@@ -175,7 +179,7 @@ static long classify_shared(void)
     int file = at.path[0] == '/' && at.inode ? find_file() : -1;
     if (file < 0)
         return ckpt_refused(CKPT_ROW_shared_anonymous, at.path);
-    at.map.kind = IMAGE_FILE, at.map.file = (uint32_t) file;
+    at.map.kind = IMAGE_FILE, at.map.file = (uint32_t)file;
     return 0;
 }
 
@@ -183,13 +187,14 @@ static long classify_shared(void)
 static long classify_private(void)
 {
     if (starts(at.path, "anon_inode:") || starts(at.path, "/[aio]"))
-        return ckpt_refused(starts(at.path, "/") ? CKPT_ROW_async_io : CKPT_ROW_special_memory, at.path);
+        return ckpt_refused(starts(at.path, "/") ? CKPT_ROW_async_io : CKPT_ROW_special_memory,
+                            at.path);
     if (strcmp(at.path, "[uprobes]") == 0)
         return ckpt_refused(CKPT_ROW_special_memory, at.path);
     if (at.path[0] == '/' && at.inode && strcmp(at.path, "/dev/zero") != 0) {
         int file = ends(at.path, " (deleted)") ? -1 : find_file();
         at.map.kind = file < 0 ? IMAGE_CARRIED : IMAGE_FILE;
-        at.map.file = file < 0 ? 0 : (uint32_t) file;
+        at.map.file = file < 0 ? 0 : (uint32_t)file;
         return 0;
     }
     at.map.kind = IMAGE_ANONYMOUS;
@@ -210,8 +215,9 @@ static int is_ours(void)
 /* Is the mapping the continuation of the last one, as far as the kernel cares? */
 static int merges(const struct image_map *last)
 {
-    return last->end == at.map.start && last->kind == IMAGE_ANONYMOUS && at.map.kind == IMAGE_ANONYMOUS &&
-           last->prot == at.map.prot && last->flags == at.map.flags && !(at.map.flags & IMAGE_GROWSDOWN);
+    return last->end == at.map.start && last->kind == IMAGE_ANONYMOUS &&
+           at.map.kind == IMAGE_ANONYMOUS && last->prot == at.map.prot &&
+           last->flags == at.map.flags && !(at.map.flags & IMAGE_GROWSDOWN);
 }
 
 static long append(void)
@@ -251,7 +257,8 @@ static int is_header(const char *line)
 
 static long read_line(const char *line)
 {
-    if (starts(line, "ProtectionKey:") && strcmp(text_skip(line, 1), "0") != 0 && at.open && !is_ours())
+    if (starts(line, "ProtectionKey:") && strcmp(text_skip(line, 1), "0") != 0 && at.open &&
+        !is_ours())
         return ckpt_refused(CKPT_ROW_protection_keys, at.path);
     if (starts(line, "VmFlags:"))
         return end_mapping(line);

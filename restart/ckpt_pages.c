@@ -2,13 +2,13 @@
  * ckpt_pages.c - which pages of each mapping the image must hold.
  *
  *   anonymous        pages that are present or swapped, but for the zero page
- *   private file     pages copied on write; a writable mapping whole (up to WHOLE_MAX), so that debuggers, which take
- *                    what is missing from a partly stored segment for zeros, see its variables
+ *   private file     pages copied on write; a writable mapping whole (up to WHOLE_MAX), so that
+ * debuggers, which take what is missing from a partly stored segment for zeros, see its variables
  *   carried          all pages of the file
  *   vdso             whole, for debuggers; vvar and shared mappings: none
  *
- * ioctl(PAGEMAP_SCAN) (Linux 6.7) skips holes of any size in no time; before, /proc/self/pagemap is read. mincore()
- * would count the zero page.
+ * ioctl(PAGEMAP_SCAN) (Linux 6.7) skips holes of any size in no time; before, /proc/self/pagemap is
+ * read. mincore() would count the zero page.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,12 +22,12 @@
 #define REGIONS   512
 
 /* include/uapi/linux/fs.h of Linux 6.7; the guard category came with 6.15. */
-#define SCAN_FILE     (1 << 2)
-#define SCAN_PRESENT  (1 << 3)
-#define SCAN_SWAPPED  (1 << 4)
-#define SCAN_PFNZERO  (1 << 5)
-#define SCAN_GUARD    (1 << 8)
-#define PAGEMAP_SCAN  0xc0606610
+#define SCAN_FILE    (1 << 2)
+#define SCAN_PRESENT (1 << 3)
+#define SCAN_SWAPPED (1 << 4)
+#define SCAN_PFNZERO (1 << 5)
+#define SCAN_GUARD   (1 << 8)
+#define PAGEMAP_SCAN 0xc0606610
 
 struct scan_region {
     uint64_t start, end, categories;
@@ -53,7 +53,8 @@ static long add_run(struct image_map *map, uint64_t start, uint64_t end, uint64_
     while (start < end) {
         struct image_run *last = map->runs ? &ckpt.runs[ckpt.run_count - 1] : NULL;
         uint64_t room = flags ? end - start : IMAGE_RUN_MAX;
-        if (last && last->address + last->length == start && last->length < IMAGE_RUN_MAX && last->flags == flags) {
+        if (last && last->address + last->length == start && last->length < IMAGE_RUN_MAX &&
+            last->flags == flags) {
             room -= flags ? 0 : last->length;
         } else {
             if (ckpt.run_count == ckpt.run_limit)
@@ -84,7 +85,7 @@ static void scan_setup(struct scan *s, const struct image_map *map, struct scan_
     *s = (struct scan){.size = sizeof *s,
                        .start = map->start,
                        .end = map->end,
-                       .vec = (uintptr_t) regions,
+                       .vec = (uintptr_t)regions,
                        .vec_len = REGIONS,
                        .inverted = not,
                        .mask = not,
@@ -165,14 +166,15 @@ static uint64_t file_end(const struct image_map *map)
 static long carry(struct image_map *map, int memory)
 {
     uint64_t end = map->start;
-    while (end < map->end && raw(SYS_pread64, memory, ckpt.bounce, IMAGE_PAGE, end) == (long) IMAGE_PAGE)
+    while (end < map->end &&
+           raw(SYS_pread64, memory, ckpt.bounce, IMAGE_PAGE, end) == (long)IMAGE_PAGE)
         end += IMAGE_PAGE;
     return add_run(map, map->start, end, 0);
 }
 
 static long pages_of(struct image_map *map, int memory)
 {
-    map->run = (uint32_t) ckpt.run_count;
+    map->run = (uint32_t)ckpt.run_count;
     if (map->kind == IMAGE_VDSO && strcmp(ckpt.strings + map->name, "[vdso]") == 0)
         return add_run(map, map->start, map->end, 0);
     if (map->kind == IMAGE_VDSO || map->flags & IMAGE_SHARED)
@@ -195,11 +197,11 @@ long ckpt_pages(void)
     long result = open_own("/proc/self/pagemap"), memory;
     if (result < 0)
         return result;
-    pagemap = (int) result;
+    pagemap = (int)result;
     result = memory = open_own("/proc/self/mem");
     scan_works = try_scan(1) || try_scan(0);
     for (size_t i = 0; i < ckpt.map_count && result >= 0; i++)
-        result = pages_of(&ckpt.maps[i], (int) memory);
+        result = pages_of(&ckpt.maps[i], (int)memory);
     if (memory >= 0)
         raw(SYS_close, memory);
     raw(SYS_close, pagemap);

@@ -1,4 +1,5 @@
-/* ckpt_process.c - what the kernel keeps of the process itself, into resume_process. The rows are state.def's. */
+/* ckpt_process.c - what the kernel keeps of the process itself, into resume_process. The rows are
+ * state.def's. */
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -18,7 +19,8 @@ siginfo_t resume_pending[IMAGE_PENDING_MAX];
 
 static struct image_process *const p = &resume_process;
 
-/* The fields of /proc/self/stat (proc_pid_stat(5)), from the third on: the second may hold anything. */
+/* The fields of /proc/self/stat (proc_pid_stat(5)), from the third on: the second may hold
+ * anything. */
 static long read_stat(void)
 {
     static char text[2048];
@@ -34,14 +36,14 @@ static long read_stat(void)
         const char *digits = *s == '-' ? s + 1 : s;
         field[i] = text_parse(&digits, 10);
     }
-    p->parent = (int32_t) field[4], p->group = (int32_t) field[5], p->session = (int32_t) field[6];
+    p->parent = (int32_t)field[4], p->group = (int32_t)field[5], p->session = (int32_t)field[6];
     p->layout = (struct image_layout){.start_code = field[26],
                                       .end_code = field[27],
                                       .start_stack = field[28],
                                       .start_data = field[45],
                                       .end_data = field[46],
                                       .start_brk = field[47],
-                                      .brk = (uint64_t) raw(SYS_brk, 0),
+                                      .brk = (uint64_t)raw(SYS_brk, 0),
                                       .arg_start = field[48],
                                       .arg_end = field[49],
                                       .env_start = field[50],
@@ -61,7 +63,7 @@ static long read_auxv(void)
     if (n < 0)
         return ckpt_fail(n, "cannot read", "/proc/self/auxv");
     memcpy(p->auxv, auxv.words, sizeof p->auxv);
-    p->layout.auxv_size = (uint32_t) n;
+    p->layout.auxv_size = (uint32_t)n;
     return 0;
 }
 
@@ -73,7 +75,7 @@ static int32_t read_number(const char *path, unsigned base, int32_t otherwise)
         return otherwise;
     int negative = *s == '-';
     s += negative;
-    int32_t n = (int32_t) text_parse(&s, base);
+    int32_t n = (int32_t)text_parse(&s, base);
     return negative ? -n : n;
 }
 
@@ -83,7 +85,7 @@ static void read_signals(void)
         raw(SYS_rt_sigaction, i, NULL, &p->actions[i - 1], 8);
     memcpy(&p->mask, &ckpt.frame->uc_sigmask, sizeof p->mask);
     memcpy(p->alternate, &ckpt.frame->uc_stack, sizeof p->alternate);
-    p->frame = (uintptr_t) ckpt.frame;
+    p->frame = (uintptr_t)ckpt.frame;
 }
 
 /* Takes every pending signal out of its queue, notes it, and puts it back. */
@@ -101,7 +103,8 @@ static long read_pending(void)
     return 0;
 }
 
-/* Four lines for each timer: "ID: 0", "signal: 14/0000...", "notify: signal/pid.12", "ClockID: 1". */
+/* Four lines for each timer: "ID: 0", "signal: 14/0000...", "notify: signal/pid.12", "ClockID: 1".
+ */
 static long read_timer_line(const char *line)
 {
     struct image_timer *t = &p->timers[p->timer_count - 1];
@@ -110,17 +113,17 @@ static long read_timer_line(const char *line)
         if (p->timer_count == IMAGE_TIMERS_MAX)
             return ckpt_fail(-E2BIG, "too many POSIX timers", "");
         t = &p->timers[p->timer_count++];
-        t->id = (int32_t) text_parse(&s, 10);
+        t->id = (int32_t)text_parse(&s, 10);
         raw(SYS_timer_gettime, t->id, &t->time);
     } else if (strncmp(line, "signal:", 7) == 0 && p->timer_count) {
-        t->signal = (int32_t) text_parse(&s, 10), s++;
+        t->signal = (int32_t)text_parse(&s, 10), s++;
         t->value = text_parse(&s, 16);
     } else if (strncmp(line, "notify:", 7) == 0 && p->timer_count) {
         t->notify = strncmp(s, "none", 4) == 0 ? SIGEV_NONE : SIGEV_SIGNAL;
     } else if (strncmp(line, "ClockID:", 8) == 0 && p->timer_count) {
         int negative = *s == '-';
         s += negative;
-        t->clock = (int32_t) text_parse(&s, 10);
+        t->clock = (int32_t)text_parse(&s, 10);
         t->clock = negative ? -t->clock : t->clock;
     }
     return 0;
@@ -150,12 +153,12 @@ static void read_limits(void)
 
 static void read_scheduling(void)
 {
-    p->nice = (int32_t) (20 - raw(SYS_getpriority, 0, 0));
-    p->policy = (int32_t) raw(SYS_sched_getscheduler, 0);
+    p->nice = (int32_t)(20 - raw(SYS_getpriority, 0, 0));
+    p->policy = (int32_t)raw(SYS_sched_getscheduler, 0);
     raw(SYS_sched_getparam, 0, &p->priority);
-    p->io_priority = (int32_t) raw(SYS_ioprio_get, 1, 0);
+    p->io_priority = (int32_t)raw(SYS_ioprio_get, 1, 0);
     long n = raw(SYS_sched_getaffinity, 0, sizeof p->cpus, p->cpus);
-    p->cpus_size = n > 0 ? (uint32_t) n : 0;
+    p->cpus_size = n > 0 ? (uint32_t)n : 0;
 }
 
 static void read_attributes(void)
@@ -165,15 +168,15 @@ static void read_attributes(void)
     p->death_signal = raw(SYS_prctl, PR_GET_PDEATHSIG, &value) == 0 ? value : 0;
     value = 0;
     p->subreaper = raw(SYS_prctl, PR_GET_CHILD_SUBREAPER, &value) == 0 ? value : 0;
-    p->dumpable = (int32_t) raw(SYS_prctl, PR_GET_DUMPABLE);
-    p->thp_disable = (int32_t) raw(SYS_prctl, PR_GET_THP_DISABLE, 0, 0, 0, 0);
-    p->no_new_privs = (int32_t) raw(SYS_prctl, PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0);
-    p->keepcaps = (int32_t) raw(SYS_prctl, PR_GET_KEEPCAPS);
-    p->timer_slack = (uint64_t) raw(SYS_prctl, PR_GET_TIMERSLACK);
-    p->personality = (uint32_t) raw(SYS_personality, 0xffffffff);
+    p->dumpable = (int32_t)raw(SYS_prctl, PR_GET_DUMPABLE);
+    p->thp_disable = (int32_t)raw(SYS_prctl, PR_GET_THP_DISABLE, 0, 0, 0, 0);
+    p->no_new_privs = (int32_t)raw(SYS_prctl, PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0);
+    p->keepcaps = (int32_t)raw(SYS_prctl, PR_GET_KEEPCAPS);
+    p->timer_slack = (uint64_t)raw(SYS_prctl, PR_GET_TIMERSLACK);
+    p->personality = (uint32_t)raw(SYS_personality, 0xffffffff);
     p->oom_score_adj = read_number("/proc/self/oom_score_adj", 10, 0);
-    p->coredump_filter = (uint32_t) read_number("/proc/self/coredump_filter", 16, 0x33);
-    p->membarrier = (int32_t) raw(SYS_membarrier, 512, 0, 0); /* MEMBARRIER_CMD_GET_REGISTRATIONS */
+    p->coredump_filter = (uint32_t)read_number("/proc/self/coredump_filter", 16, 0x33);
+    p->membarrier = (int32_t)raw(SYS_membarrier, 512, 0, 0); /* MEMBARRIER_CMD_GET_REGISTRATIONS */
 }
 
 static void read_thread(void)
@@ -186,10 +189,10 @@ static void read_thread(void)
 
 static long read_identity(void)
 {
-    p->pid = (int32_t) raw(SYS_getpid);
-    p->uid = (uint32_t) raw(SYS_geteuid);
-    p->gid = (uint32_t) raw(SYS_getegid);
-    p->umask = (uint32_t) raw(SYS_umask, 0);
+    p->pid = (int32_t)raw(SYS_getpid);
+    p->uid = (uint32_t)raw(SYS_geteuid);
+    p->gid = (uint32_t)raw(SYS_getegid);
+    p->umask = (uint32_t)raw(SYS_umask, 0);
     raw(SYS_umask, p->umask);
     long n = raw(SYS_getcwd, p->cwd, sizeof p->cwd);
     return n < 0 ? ckpt_fail(n, "cannot name the working directory", "") : 0;
@@ -198,7 +201,8 @@ static long read_identity(void)
 long ckpt_process(void)
 {
     long result;
-    if ((result = read_stat()) || (result = read_auxv()) || (result = read_identity()) || (result = read_timers()))
+    if ((result = read_stat()) || (result = read_auxv()) || (result = read_identity()) ||
+        (result = read_timers()))
         return result;
     read_signals();
     read_limits();

@@ -1,4 +1,5 @@
-/* ckpt_state.c - the checks behind the REFUSED rows of state.def, but for those on memory (ckpt_maps.c). */
+/* ckpt_state.c - the checks behind the REFUSED rows of state.def, but for those on memory
+ * (ckpt_maps.c). */
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -17,8 +18,8 @@
 static const char *row_what(enum ckpt_row row)
 {
     switch (row) {
-#define STATE(identifier, disposition, what, hint) \
-    case CKPT_ROW_##identifier:                    \
+#define STATE(identifier, disposition, what, hint)                                                 \
+    case CKPT_ROW_##identifier:                                                                    \
         return disposition ? what : "";
 #include "restart/state.def"
 #undef STATE
@@ -29,8 +30,8 @@ static const char *row_what(enum ckpt_row row)
 static const char *row_hint(enum ckpt_row row)
 {
     switch (row) {
-#define STATE(identifier, disposition, what, hint) \
-    case CKPT_ROW_##identifier:                    \
+#define STATE(identifier, disposition, what, hint)                                                 \
+    case CKPT_ROW_##identifier:                                                                    \
         return disposition ? hint : "";
 #include "restart/state.def"
 #undef STATE
@@ -118,12 +119,14 @@ static long check_lock_future(void)
 static long check_ldt(void)
 {
     uint64_t entry[8];
-    return raw(SYS_modify_ldt, 0, entry, sizeof entry) > 0 ? ckpt_refused(CKPT_ROW_local_descriptors, "") : 0;
+    return raw(SYS_modify_ldt, 0, entry, sizeof entry) > 0
+               ? ckpt_refused(CKPT_ROW_local_descriptors, "")
+               : 0;
 }
 
 static long check_fds(void)
 {
-    const struct fds_header *table = (const void *) ckpt.fds;
+    const struct fds_header *table = (const void *)ckpt.fds;
     for (uint32_t i = 0; ckpt.fds_size && i < table->count; i++)
         if (fds_entries(table)[i].kind == FDS_IO_URING)
             return ckpt_refused(CKPT_ROW_io_uring, "");

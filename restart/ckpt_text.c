@@ -28,7 +28,7 @@ void text_number(struct text *t, int64_t n)
 {
     if (n < 0)
         text_add(t, "-");
-    add_digits(t, n < 0 ? -(uint64_t) n : (uint64_t) n, 10);
+    add_digits(t, n < 0 ? -(uint64_t)n : (uint64_t)n, 10);
 }
 
 void text_hex(struct text *t, uint64_t n)
@@ -79,8 +79,8 @@ void text_cause(struct text *t, long error)
 static unsigned digit(char c)
 {
     if (c >= '0' && c <= '9')
-        return (unsigned) (c - '0');
-    return c >= 'a' && c <= 'f' ? (unsigned) (c - 'a' + 10) : 99;
+        return (unsigned)(c - '0');
+    return c >= 'a' && c <= 'f' ? (unsigned)(c - 'a' + 10) : 99;
 }
 
 uint64_t text_parse(const char **s, unsigned base)
@@ -105,7 +105,7 @@ const char *text_skip(const char *s, unsigned count)
 long lines_open(struct lines *l, const char *path)
 {
     long fd = raw(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-    l->fd = (int) fd;
+    l->fd = (int)fd;
     l->start = l->end = 0;
     l->eof = 0;
     return fd < 0 ? fd : 0;
@@ -126,7 +126,7 @@ static void fill(struct lines *l)
     l->start = 0;
     long n = raw(SYS_read, l->fd, l->buffer + l->end, LINES_SIZE - 1 - l->end);
     if (n > 0)
-        l->end += (size_t) n;
+        l->end += (size_t)n;
     else
         l->eof = 1;
 }
@@ -155,7 +155,7 @@ long text_file(const char *path, char *to, size_t size)
     long fd = raw(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC), n = 0, got = 0;
     if (fd < 0)
         return fd;
-    while ((size_t) got + 1 < size && (n = raw(SYS_read, fd, to + got, size - 1 - (size_t) got)) > 0)
+    while ((size_t)got + 1 < size && (n = raw(SYS_read, fd, to + got, size - 1 - (size_t)got)) > 0)
         got += n;
     raw(SYS_close, fd);
     to[got] = '\0';

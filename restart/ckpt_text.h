@@ -1,5 +1,6 @@
 /*
- * ckpt_text.h - text in and out for the checkpoint: messages put together without printf, files of /proc read by line.
+ * ckpt_text.h - text in and out for the checkpoint: messages put together without printf, files of
+ * /proc read by line.
  *
  * Freestanding (stubs/raw.h). Texts are always NUL-terminated and are cut, never overrun.
  */

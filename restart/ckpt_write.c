@@ -1,9 +1,9 @@
 /*
  * ckpt_write.c - the image's way to the disk.
  *
- * Memory is written from where it lies. Memory that changes while we write (our own, the rseq area, which the kernel
- * writes to) and memory that may not be readable goes through a buffer, so that its checksum is that of the bytes
- * written. The head is written last.
+ * Memory is written from where it lies. Memory that changes while we write (our own, the rseq area,
+ * which the kernel writes to) and memory that may not be readable goes through a buffer, so that
+ * its checksum is that of the bytes written. The head is written last.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,7 +36,7 @@ static long write_at(const void *bytes, size_t size, uint64_t offset)
             n = -ENOSPC;
         if (n < 0)
             return n;
-        from += n, size -= (size_t) n, offset += (uint64_t) n;
+        from += n, size -= (size_t)n, offset += (uint64_t)n;
     }
     return 0;
 }
@@ -47,7 +47,7 @@ static long read_memory(uint64_t address, size_t size)
         long n = raw(SYS_pread64, memory, ckpt.bounce + got, size - got, address + got);
         if (n <= 0)
             return n < 0 ? n : -EIO;
-        got += (size_t) n;
+        got += (size_t)n;
     }
     return 0;
 }
@@ -59,9 +59,9 @@ static int overlaps(const struct image_run *run, uint64_t start, uint64_t end)
 
 static int is_direct(const struct image_map *map, const struct image_run *run)
 {
-    uint64_t rseq = resume_process.fs_base + (uint64_t) hijack_params.rseq_offset;
+    uint64_t rseq = resume_process.fs_base + (uint64_t)hijack_params.rseq_offset;
     return map->kind == IMAGE_ANONYMOUS && map->prot & PROT_READ && run->length >= DIRECT_MIN &&
-           !overlaps(run, (uintptr_t) __bss_start, (uintptr_t) _end) &&
+           !overlaps(run, (uintptr_t)__bss_start, (uintptr_t)_end) &&
            !(hijack_params.rseq_size && overlaps(run, rseq, rseq + 64));
 }
 
@@ -72,7 +72,7 @@ static long write_run(struct image_run *run, int direct)
     checksum_start(&sum);
     for (uint64_t done = 0; done < run->length && !result;) {
         size_t n = run->length - done < CKPT_BOUNCE ? run->length - done : CKPT_BOUNCE;
-        const void *from = direct ? (const void *) (run->address + done) : ckpt.bounce;
+        const void *from = direct ? (const void *)(run->address + done) : ckpt.bounce;
         if (!direct && (result = read_memory(run->address + done, n)))
             return result;
         checksum_add(&sum, from, n);
@@ -94,7 +94,7 @@ static long write_map(const struct image_map *map)
 
 static long write_memory(void)
 {
-    long result = memory = (int) raw(SYS_openat, -100, "/proc/self/mem", O_RDONLY | O_CLOEXEC);
+    long result = memory = (int)raw(SYS_openat, -100, "/proc/self/mem", O_RDONLY | O_CLOEXEC);
     for (size_t i = 0; i < ckpt.map_count && result >= 0; i++)
         result = write_map(&ckpt.maps[i]);
     if (memory >= 0)
@@ -150,10 +150,11 @@ long ckpt_write(const char *path)
     if ((result = check_target(path)) || (result = check_limit(path)))
         return result;
     name_temporary(path);
-    result = raw(SYS_openat, -100, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    result =
+        raw(SYS_openat, -100, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (result < 0)
         return ckpt_fail(result, "cannot create", temporary);
-    image = (int) result;
+    image = (int)result;
     raw(SYS_fchmod, image, 0600); /* the umask may have taken it all away */
     result = write_all();
     long closed = raw(SYS_close, image);

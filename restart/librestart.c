@@ -18,7 +18,8 @@ static _Noreturn void fail(const char *what)
 
 static void move(const struct restart_move *m)
 {
-    if (raw(SYS_mremap, m->from, m->size, m->size, MREMAP_MAYMOVE | MREMAP_FIXED, m->to) != (long) m->to)
+    if (raw(SYS_mremap, m->from, m->size, m->size, MREMAP_MAYMOVE | MREMAP_FIXED, m->to) !=
+        (long)m->to)
         fail("gdb-hijack: cannot move memory to its place; the restart has failed\n");
 }
 
@@ -36,7 +37,7 @@ static void unmap_rest(const struct restart_plan *plan)
 
 static void set_layout(struct restart_plan *plan)
 {
-    plan->layout.auxv = (uintptr_t) plan->auxv;
+    plan->layout.auxv = (uintptr_t)plan->auxv;
     if (raw(SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, &plan->layout, sizeof plan->layout, 0) != 0)
         fail("gdb-hijack: cannot set brk (prctl PR_SET_MM_MAP); the restart has failed\n");
 }
@@ -60,7 +61,7 @@ _Noreturn void librestart_replace(struct restart_plan *plan)
         move(&plan->moves[i]);
     set_layout(plan);
     send_done(plan);
-    ((void (*)(const struct resume_handover *)) plan->entry)(&plan->handover);
+    ((void (*)(const struct resume_handover *))plan->entry)(&plan->handover);
     __builtin_unreachable();
 }
 

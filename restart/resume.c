@@ -24,13 +24,14 @@ static void unmap(const struct resume_handover *handover)
         raw(SYS_munmap, h.unmap[i][0], h.unmap[i][1]);
 }
 
-/* Without this, libc's rseq area would never be written again, and sched_getcpu() would be wrong without a word. */
+/* Without this, libc's rseq area would never be written again, and sched_getcpu() would be wrong
+ * without a word. */
 static void set_rseq(void)
 {
-    uint64_t area = p->fs_base + (uint64_t) hijack_params.rseq_offset;
+    uint64_t area = p->fs_base + (uint64_t)hijack_params.rseq_offset;
     if (!hijack_params.rseq_size)
         return;
-    ((uint64_t *) area)[1] = 0; /* rseq_cs: the signal has ended any critical section */
+    ((uint64_t *)area)[1] = 0; /* rseq_cs: the signal has ended any critical section */
     raw(SYS_rseq, area, hijack_params.rseq_size, 0, hijack_params.rseq_signature);
 }
 
@@ -61,7 +62,7 @@ static long make_timer(const struct image_timer *t)
 {
     struct sigevent event = {.sigev_signo = t->signal, .sigev_notify = t->notify};
     int32_t id = t->id;
-    event.sigev_value.sival_ptr = (void *) t->value;
+    event.sigev_value.sival_ptr = (void *)t->value;
     while (raw(SYS_timer_create, t->clock, &event, &id) == 0 && id != t->id) {
         raw(SYS_timer_delete, id);
         if (id > t->id)
@@ -90,12 +91,14 @@ static void set_membarrier(void)
             raw(SYS_membarrier, 1 << bit, 0, 0);
 }
 
-/* A hard limit that may not be raised stays as the restart command has it; the soft one goes as high as it may. */
+/* A hard limit that may not be raised stays as the restart command has it; the soft one goes as
+ * high as it may. */
 static void set_limits(void)
 {
     for (int i = 0; i < 16; i++) {
         struct rlimit limit = p->limits[i], now;
-        if (raw(SYS_prlimit64, 0, i, &limit, NULL) == 0 || raw(SYS_prlimit64, 0, i, NULL, &now) != 0)
+        if (raw(SYS_prlimit64, 0, i, &limit, NULL) == 0 ||
+            raw(SYS_prlimit64, 0, i, NULL, &now) != 0)
             continue;
         now.rlim_cur = limit.rlim_cur < now.rlim_max ? limit.rlim_cur : now.rlim_max;
         raw(SYS_prlimit64, 0, i, &now, NULL);

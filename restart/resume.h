@@ -2,12 +2,13 @@
  * resume.h - the part of a restart that is done by code in the image itself.
  *
  * The flow is: the restart library has put the memory back and jumps to resume_entry()
- * (arch/ARCH/resume_entry.S) with all signals blocked; that moves to the handler's stack, calls resume_main(), which
- * unmaps what is left of the restart library and gives the kernel back what resume_process says, and then returns
- * through the signal frame of the checkpoint: the program goes on where the checkpoint interrupted it.
+ * (arch/ARCH/resume_entry.S) with all signals blocked; that moves to the handler's stack, calls
+ * resume_main(), which unmaps what is left of the restart library and gives the kernel back what
+ * resume_process says, and then returns through the signal frame of the checkpoint: the program
+ * goes on where the checkpoint interrupted it.
  *
- * Invariant: from here on nothing can fail that the starter has not tried or checked before; what the kernel refuses
- * all the same is left as the restart command has it.
+ * Invariant: from here on nothing can fail that the starter has not tried or checked before; what
+ * the kernel refuses all the same is left as the restart command has it.
  */
 #ifndef RESTART_RESUME_H
 #define RESTART_RESUME_H
@@ -21,8 +22,8 @@ void resume_entry(const struct resume_handover *handover);
 /* The address to give to rt_sigreturn. */
 uint64_t resume_main(const struct resume_handover *handover);
 
-/* Queues the pending signals of resume_process again, in their order, but for signal number `without`: a checkpoint
- * that was asked for twice is not taken again by the restarted program. */
+/* Queues the pending signals of resume_process again, in their order, but for signal number
+ * `without`: a checkpoint that was asked for twice is not taken again by the restarted program. */
 void resume_queue_pending(int without);
 
 #endif

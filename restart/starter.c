@@ -1,4 +1,5 @@
-/* starter.c - hijack-starter, what `gdb-hijack restart` executes: this process becomes the program of an image. */
+/* starter.c - hijack-starter, what `gdb-hijack restart` executes: this process becomes the program
+ * of an image. */
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
@@ -19,7 +20,8 @@ struct options {
 };
 
 static const char usage[] =
-    "usage: gdb-hijack restart [--fd N=PATH]... [--rollback-files] [--accept-changed-files] [-q] IMAGE\n"
+    "usage: gdb-hijack restart [--fd N=PATH]... [--rollback-files] [--accept-changed-files] [-q] "
+    "IMAGE\n"
     "This process becomes the program of the image; its exit status is the program's.\n"
     "  --fd N=PATH             open PATH as descriptor N\n"
     "  --rollback-files        cut files that have grown since the image back to their old size\n"
@@ -61,12 +63,14 @@ static int complain(const struct image *image, int status)
 }
 
 /* All that can be found out, and all memory, without touching anything outside this process. */
-static int prepare(struct image *image, const struct starter_fds_options *o, struct starter_fds **fds)
+static int prepare(struct image *image, const struct starter_fds_options *o,
+                   struct starter_fds **fds)
 {
     int result;
     if ((result = starter_check(image)) || (result = process_check(image)))
         return result;
-    if ((result = starter_fds_check(o, image->fds, image->fds_size, fds, image->error, sizeof image->error)))
+    if ((result = starter_fds_check(o, image->fds, image->fds_size, fds, image->error,
+                                    sizeof image->error)))
         return result;
     if ((result = memory_reserve(image)) || (result = memory_map(image)))
         return result;
@@ -88,7 +92,8 @@ static int restart(struct image *image, const struct options *o)
                                      .keep = kept,
                                      .keep_count = 1};
     image->accept_changed = o->accept_changed;
-    if (starter_companion(image, "hijack-shadow", shadow, sizeof shadow) || prepare(image, &fo, &fds))
+    if (starter_companion(image, "hijack-shadow", shadow, sizeof shadow) ||
+        prepare(image, &fo, &fds))
         return complain(image, REFUSED);
     if (starter_fds_take(fds, &session, image->error, sizeof image->error))
         return complain(image, FAILED);

@@ -1,12 +1,14 @@
 /*
  * starter.h - the starter: turns its own process into the program of an image.
  *
- * The flow is: image_open() checks the whole head; starter_check() compares what the image needs with this machine;
- * memory_reserve(), memory_map() and memory_read() build the program's memory beside the starter's own, checking every
- * byte; descriptors (starter_fds.h); process_apply(); plan_go() loads the restart library and lets it replace the
- * address space. Up to the descriptors nothing outside this process is touched. Paper: section 4.
+ * The flow is: image_open() checks the whole head; starter_check() compares what the image needs
+ * with this machine; memory_reserve(), memory_map() and memory_read() build the program's memory
+ * beside the starter's own, checking every byte; descriptors (starter_fds.h); process_apply();
+ * plan_go() loads the restart library and lets it replace the address space. Up to the descriptors
+ * nothing outside this process is touched. Paper: section 4.
  *
- * Invariants: a function that fails returns -errno and has said why in image.error; nothing here prints.
+ * Invariants: a function that fails returns -errno and has said why in image.error; nothing here
+ * prints.
  */
 #ifndef RESTART_STARTER_H
 #define RESTART_STARTER_H
@@ -32,16 +34,17 @@ struct image {
     struct hijack_params *params;
     void *fds;
     size_t map_count, file_count, run_count, string_size, fds_size;
-    uint64_t *place;       /* of each map: where its memory stands until the restart library moves it */
-    bool accept_changed;   /* --accept-changed-files */
+    uint64_t *place; /* of each map: where its memory stands until the restart library moves it */
+    bool accept_changed; /* --accept-changed-files */
     char error[8192];
 };
 
 /* Stores the message; returns `code`. */
-int image_fail(struct image *image, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int image_fail(struct image *image, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
-/* Opens an image and reads and checks its head. 0 or -errno (-EBADMSG: not an image, damaged or cut short). The caller
- * closes it in both cases. */
+/* Opens an image and reads and checks its head. 0 or -errno (-EBADMSG: not an image, damaged or cut
+ * short). The caller closes it in both cases. */
 int image_open(struct image *image, const char *path);
 void image_close(struct image *image);
 
@@ -54,9 +57,11 @@ int starter_check_cpu(struct image *image); /* arch/ARCH/starter_cpu.c */
 
 /* Keeps every address of the image free of what will be mapped from now on. */
 int memory_reserve(struct image *image);
-/* Maps all memory at temporary addresses; files are opened, compared with the image and closed again. */
+/* Maps all memory at temporary addresses; files are opened, compared with the image and closed
+ * again. */
 int memory_map(struct image *image);
-/* Reads the stored pages in, on several threads, and checks them; then gives all memory its attributes. */
+/* Reads the stored pages in, on several threads, and checks them; then gives all memory its
+ * attributes. */
 int memory_read(struct image *image);
 /* The temporary address of an address of the image, NULL where there is no memory. */
 void *memory_at(const struct image *image, uint64_t address);

@@ -1,4 +1,5 @@
-/* agent.c - see agent.h: the parameters, and the checkpoint signal's action. The shadow's start is in stubs/shadow.c. */
+/* agent.c - see agent.h: the parameters, and the checkpoint signal's action. The shadow's start is
+ * in stubs/shadow.c. */
 #include <errno.h>
 #include <signal.h>
 
@@ -8,7 +9,8 @@
 
 HIJACK_EXPORT struct hijack_params hijack_params;
 
-/* The kernel's struct sigaction: libc's has another layout and its sigaction() sets libc's own restorer. */
+/* The kernel's struct sigaction: libc's has another layout and its sigaction() sets libc's own
+ * restorer. */
 struct kernel_action {
     uintptr_t handler;
     unsigned long flags;
@@ -26,9 +28,9 @@ static long action(const struct kernel_action *set, struct kernel_action *old)
 HIJACK_EXPORT long hijack_start(void)
 {
     const struct kernel_action ours = {
-        .handler = (uintptr_t) handler_entry,
+        .handler = (uintptr_t)handler_entry,
         .flags = SA_SIGINFO | SA_RESTART | KERNEL_SA_RESTORER,
-        .restorer = (uintptr_t) handler_restorer,
+        .restorer = (uintptr_t)handler_restorer,
         .mask = ~0ULL,
     };
     struct kernel_action old;
@@ -37,7 +39,7 @@ HIJACK_EXPORT long hijack_start(void)
         return result;
     if (old.handler == ours.handler)
         return 0;
-    if (old.handler != (uintptr_t) SIG_DFL)
+    if (old.handler != (uintptr_t)SIG_DFL)
         return -EBUSY;
     return action(&ours, NULL);
 }
@@ -45,11 +47,11 @@ HIJACK_EXPORT long hijack_start(void)
 /* Ignoring a signal is what makes the kernel discard a pending one. */
 HIJACK_EXPORT long hijack_stop(void)
 {
-    struct kernel_action none = {.handler = (uintptr_t) SIG_IGN}, old;
+    struct kernel_action none = {.handler = (uintptr_t)SIG_IGN}, old;
     long result = action(NULL, &old);
-    if (result < 0 || old.handler != (uintptr_t) handler_entry)
+    if (result < 0 || old.handler != (uintptr_t)handler_entry)
         return result;
     result = action(&none, NULL);
-    none.handler = (uintptr_t) SIG_DFL;
+    none.handler = (uintptr_t)SIG_DFL;
     return result < 0 ? result : action(&none, NULL);
 }

@@ -1,17 +1,19 @@
 /*
- * reissue.h - a system call that the checkpoint signal interrupted goes on as if nothing had happened.
+ * reissue.h - a system call that the checkpoint signal interrupted goes on as if nothing had
+ * happened.
  *
- * SA_RESTART does this for most calls; some (poll, select, nanosleep, epoll_wait, semtimedop, a recv with SO_RCVTIMEO
- * and others, see signal(7)) return EINTR all the same, and the program never asked for a signal. Their argument
- * registers are still intact in the signal frame; the number is known from the call site.
+ * SA_RESTART does this for most calls; some (poll, select, nanosleep, epoll_wait, semtimedop, a
+ * recv with SO_RCVTIMEO and others, see signal(7)) return EINTR all the same, and the program never
+ * asked for a signal. Their argument registers are still intact in the signal frame; the number is
+ * known from the call site.
  *
- * For calls that count time down the kernel has kept the rest (its restart block) until rt_sigreturn forgets it: while
- * the program goes on, restart_syscall(2) continues them exactly, so the way out must not be rt_sigreturn
- * (handler_resume). In the image such a call is issued anew.
+ * For calls that count time down the kernel has kept the rest (its restart block) until
+ * rt_sigreturn forgets it: while the program goes on, restart_syscall(2) continues them exactly, so
+ * the way out must not be rt_sigreturn (handler_resume). In the image such a call is issued anew.
  *
- * Limits: an EINTR that a handler of the program itself has caused is not to be told from ours when our signal comes
- * in at that handler's very return (for calls with a restart block it is). epoll_wait, semtimedop, sigtimedwait and
- * socket timeouts begin anew.
+ * Limits: an EINTR that a handler of the program itself has caused is not to be told from ours when
+ * our signal comes in at that handler's very return (for calls with a restart block it is).
+ * epoll_wait, semtimedop, sigtimedwait and socket timeouts begin anew.
  */
 #ifndef STUBS_REISSUE_H
 #define STUBS_REISSUE_H
@@ -31,8 +33,8 @@ enum reissue reissue(ucontext_t *frame);
 /* After REISSUE_CONTINUE: makes it restart_syscall. Leave by handler_resume(). */
 void reissue_continue(ucontext_t *frame);
 
-/* The number of the call whose `syscall` instruction ends at code + size, from the instructions before it; -1: not to
- * be seen. */
+/* The number of the call whose `syscall` instruction ends at code + size, from the instructions
+ * before it; -1: not to be seen. */
 long reissue_number(const unsigned char *code, size_t size);
 
 #endif

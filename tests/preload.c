@@ -1,6 +1,7 @@
 /*
- * preload.c - makes a program checkpointable without the mutator: a constructor that loads the agent named in
- * HIJACK_LIB and starts it, with images in HIJACK_DIR, the signal HIJACK_SIGNAL (63) and no shadow.
+ * preload.c - makes a program checkpointable without the mutator: a constructor that loads the
+ * agent named in HIJACK_LIB and starts it, with images in HIJACK_DIR, the signal HIJACK_SIGNAL (63)
+ * and no shadow.
  */
 #include <dlfcn.h>
 #include <stddef.h>
@@ -22,7 +23,9 @@ static uint64_t start_time(void)
     text[n] = '\0';
     char *end = strrchr(text, ')');
     if (end)
-        sscanf(end + 2, "%*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu", &time);
+        sscanf(end + 2,
+               "%*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
+               &time);
     return time;
 }
 
@@ -48,7 +51,7 @@ __attribute__((constructor)) static void start(void)
     const char *path = getenv("HIJACK_LIB");
     void *library = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
     struct hijack_params *params = library ? dlsym(library, "hijack_params") : NULL;
-    long (*hijack)(void) = library ? (long (*)(void)) dlsym(library, "hijack_start") : NULL;
+    long (*hijack)(void) = library ? (long (*)(void))dlsym(library, "hijack_start") : NULL;
     if (!path)
         return;
     if (!params || !hijack) {

@@ -1,8 +1,9 @@
 /*
- * features.h - the CPU features that a program can have found out about and depend on (Intel SDM volume 2, CPUID).
+ * features.h - the CPU features that a program can have found out about and depend on (Intel SDM
+ * volume 2, CPUID).
  *
- * Words: leaf 1 ecx, edx; leaf 7.0 ebx, ecx, edx; leaf 7.1 eax; leaf 0x80000001 ecx, edx; leaf 0xd.1 eax; XCR0. Inline
- * and without libc: the checkpoint and the starter share it.
+ * Words: leaf 1 ecx, edx; leaf 7.0 ebx, ecx, edx; leaf 7.1 eax; leaf 0x80000001 ecx, edx; leaf
+ * 0xd.1 eax; XCR0. Inline and without libc: the checkpoint and the starter share it.
  */
 #ifndef RESTART_FEATURES_H
 #define RESTART_FEATURES_H
@@ -12,8 +13,18 @@
 
 #include "restart/image.h"
 
-enum { FEATURE_1C, FEATURE_1D, FEATURE_7B, FEATURE_7C, FEATURE_7D, FEATURE_71A, FEATURE_EXTC, FEATURE_EXTD,
-       FEATURE_XSAVE, FEATURE_XCR0 };
+enum {
+    FEATURE_1C,
+    FEATURE_1D,
+    FEATURE_7B,
+    FEATURE_7C,
+    FEATURE_7D,
+    FEATURE_71A,
+    FEATURE_EXTC,
+    FEATURE_EXTD,
+    FEATURE_XSAVE,
+    FEATURE_XCR0
+};
 
 #define FEATURE_OSXSAVE (1u << 27)
 

@@ -17,8 +17,8 @@ void resume_arch_thread(const struct image_process *p)
     raw(SYS_arch_prctl, ARCH_SET_GS, p->gs_base);
 }
 
-/* Until a process has used a tile its state has no room for tiles, and rt_sigreturn would silently load x87 and SSE
- * only. */
+/* Until a process has used a tile its state has no room for tiles, and rt_sigreturn would silently
+ * load x87 and SSE only. */
 static void use_tiles(void)
 {
     static const struct {
@@ -31,9 +31,9 @@ static void use_tiles(void)
 
 void resume_arch_state(const struct image_process *p)
 {
-    const ucontext_t *frame = (const void *) p->frame;
-    const char *state = (const char *) frame->uc_mcontext.fpregs;
-    uint64_t features = state ? *(const uint64_t *) (state + SOFTWARE_MASK) : 0;
+    const ucontext_t *frame = (const void *)p->frame;
+    const char *state = (const char *)frame->uc_mcontext.fpregs;
+    uint64_t features = state ? *(const uint64_t *)(state + SOFTWARE_MASK) : 0;
     if (features >> TILE_DATA & 1 && raw(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA) == 0)
         use_tiles();
 }

@@ -1,9 +1,9 @@
 /*
  * handler_reissue.c - x86-64: see stubs/reissue.h.
  *
- * Compilers put the number into eax right before `syscall`, with at most a few loads of arguments between. So: find the
- * nearest `mov $number,%eax` from which the few kinds of instruction that occur there lead exactly to the `syscall`
- * (Intel SDM volume 2, chapter 2: encoding).
+ * Compilers put the number into eax right before `syscall`, with at most a few loads of arguments
+ * between. So: find the nearest `mov $number,%eax` from which the few kinds of instruction that
+ * occur there lead exactly to the `syscall` (Intel SDM volume 2, chapter 2: encoding).
  */
 #include <errno.h>
 #include <sys/uio.h>
@@ -17,7 +17,6 @@
 #define NUMBER_MAX      1023
 #define SYSCALL_SIZE    2
 #define RESTART_SYSCALL 219
-
 
 enum { EAX = 0, EDI = 7 }; /* as instructions number them */
 
@@ -43,12 +42,13 @@ static size_t sse_length(const unsigned char *at)
     const unsigned char *op = at + prefix + rex;
     if (op[0] != 0x0f)
         return 0;
-    int known = (op[1] & 0xf8) == 0x10 || (op[1] & 0xf8) == 0x28 || (op[1] >= 0x51 && op[1] <= 0x6f) ||
-                op[1] == 0x7e || op[1] == 0x7f || op[1] >= 0xd0;
+    int known = (op[1] & 0xf8) == 0x10 || (op[1] & 0xf8) == 0x28 ||
+                (op[1] >= 0x51 && op[1] <= 0x6f) || op[1] == 0x7e || op[1] == 0x7f || op[1] >= 0xd0;
     return known ? prefix + rex + 2 + modrm_length(op + 2) : 0;
 }
 
-/* Does it move something to a general register (cvtsd2si and its like, movd, movq)? Then better believe nothing. */
+/* Does it move something to a general register (cvtsd2si and its like, movd, movq)? Then better
+ * believe nothing. */
 static int sse_writes_general(const unsigned char *at)
 {
     size_t prefix = at[0] == 0x66 || at[0] == 0xf2 || at[0] == 0xf3;
@@ -126,7 +126,7 @@ static long immediate(const unsigned char *at)
 {
     uint32_t n;
     memcpy(&n, at, sizeof n);
-    return n <= NUMBER_MAX ? (long) n : -1;
+    return n <= NUMBER_MAX ? (long)n : -1;
 }
 
 /* The number that an instruction at `at` puts into `reg`, with the instruction's length; or -1. */
@@ -166,28 +166,30 @@ long reissue_number(const unsigned char *code, size_t size)
 static size_t read_before(uint64_t address, unsigned char to[WINDOW])
 {
     size_t want = WINDOW, page = address & 4095;
-    struct iovec here = {to, want}, there = {(void *) (address - want), want};
-    if (raw(SYS_process_vm_readv, raw(SYS_getpid), &here, 1, &there, 1, 0) == (long) want)
+    struct iovec here = {to, want}, there = {(void *)(address - want), want};
+    if (raw(SYS_process_vm_readv, raw(SYS_getpid), &here, 1, &there, 1, 0) == (long)want)
         return want;
     want = page < WINDOW ? page : WINDOW;
     here = (struct iovec){to + WINDOW - want, want};
-    there = (struct iovec){(void *) (address - want), want};
-    return raw(SYS_process_vm_readv, raw(SYS_getpid), &here, 1, &there, 1, 0) == (long) want ? want : 0;
+    there = (struct iovec){(void *)(address - want), want};
+    return raw(SYS_process_vm_readv, raw(SYS_getpid), &here, 1, &there, 1, 0) == (long)want ? want
+                                                                                            : 0;
 }
 
-/* musl's cancellation points share one `syscall`, in __syscall_cp_asm(), which has the number from %rsi and loses it.
- * Its caller took it from a register that calls preserve: `mov %reg,%rsi` before the call. */
+/* musl's cancellation points share one `syscall`, in __syscall_cp_asm(), which has the number from
+ * %rsi and loses it. Its caller took it from a register that calls preserve: `mov %reg,%rsi` before
+ * the call. */
 static long shared_number(const greg_t *g, const unsigned char *code, size_t size)
 {
-    static const unsigned char asm_end[] = {0x4c, 0x8b, 0x4c, 0x24, 0x10, 0x4c, 0x89,
-                                            0x5c, 0x24, 0x08, 0x0f, 0x05};
+    static const unsigned char asm_end[] = {0x4c, 0x8b, 0x4c, 0x24, 0x10, 0x4c,
+                                            0x89, 0x5c, 0x24, 0x08, 0x0f, 0x05};
     static const unsigned char preserved[16] = {
-        [3] = REG_RBX + 1, [5] = REG_RBP + 1, [12] = REG_R12 + 1, [13] = REG_R13 + 1, [14] = REG_R14 + 1,
-        [15] = REG_R15 + 1};
+        [3] = REG_RBX + 1,  [5] = REG_RBP + 1,  [12] = REG_R12 + 1,
+        [13] = REG_R13 + 1, [14] = REG_R14 + 1, [15] = REG_R15 + 1};
     unsigned char caller[WINDOW];
     if (size < sizeof asm_end || memcmp(code + size - sizeof asm_end, asm_end, sizeof asm_end) != 0)
         return -1;
-    size_t n = read_before(*(const uint64_t *) g[REG_RSP], caller);
+    size_t n = read_before(*(const uint64_t *)g[REG_RSP], caller);
     for (size_t i = WINDOW - n; i + 8 <= WINDOW; i++) {
         if ((caller[i] & 0xfb) != 0x48 || caller[i + 1] != 0x89 || (caller[i + 2] & 0xc7) != 0xc6)
             continue;
@@ -198,15 +200,17 @@ static long shared_number(const greg_t *g, const unsigned char *code, size_t siz
     return -1;
 }
 
-/* glibc's syscall(2) function has the number from its caller, in %edi: `mov $number,%edi` before the call. */
+/* glibc's syscall(2) function has the number from its caller, in %edi: `mov $number,%edi` before
+ * the call. */
 static long function_number(const greg_t *g, const unsigned char *code, size_t size)
 {
-    static const unsigned char function_end[] = {0x4d, 0x89, 0xc8, 0x4c, 0x8b, 0x4c, 0x24, 0x08, 0x0f, 0x05};
+    static const unsigned char function_end[] = {0x4d, 0x89, 0xc8, 0x4c, 0x8b,
+                                                 0x4c, 0x24, 0x08, 0x0f, 0x05};
     unsigned char caller[WINDOW];
     if (size < sizeof function_end ||
         memcmp(code + size - sizeof function_end, function_end, sizeof function_end) != 0)
         return -1;
-    size_t n = read_before(*(const uint64_t *) g[REG_RSP], caller);
+    size_t n = read_before(*(const uint64_t *)g[REG_RSP], caller);
     const unsigned char *end = caller + WINDOW;
     if (n < 8)
         return -1;
@@ -218,7 +222,7 @@ static long function_number(const greg_t *g, const unsigned char *code, size_t s
 static long interrupted_number(const greg_t *g)
 {
     unsigned char code[WINDOW];
-    size_t n = read_before((uint64_t) g[REG_RIP], code);
+    size_t n = read_before((uint64_t)g[REG_RIP], code);
     const unsigned char *start = code + WINDOW - n;
     long number = reissue_number(start, n);
     if (number < 0)
