@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# shellcheck disable=SC2030,SC2031 # each test has its own PID, by design
 # `doctor` names every reason, touches nothing, and its exit status is the answer.
 
 load lib
@@ -146,7 +147,7 @@ time.sleep(1000)'
 
 @test "a 32-bit program" {
     as_prefix
-    printf '.globl _start\n_start: mov $29, %%eax\nint $0x80\njmp _start\n' >"$DIR/program.s"
+    printf "%s\n" ".globl _start" "_start: mov \$29, %eax" "int \$0x80" "jmp _start" >"$DIR/program.s"
     command as --32 -o "$DIR/program.o" "$DIR/program.s" || skip "no 32-bit assembler"
     ld -m elf_i386 -o "$DIR/program" "$DIR/program.o" || skip "no 32-bit linker"
     start_program "$DIR/program" || skip "no 32-bit programs here"

@@ -31,15 +31,23 @@
 
 #include <cmocka.h> /* last: it defines a macro fail() */
 
+/* No process is left behind when the test is killed, or its parent before it could ask for that. */
+static void end_with(pid_t parent)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(1);
+}
+
 /* A child that does `body` and then says so with a byte, and waits. */
 static pid_t child(void (*body)(void))
 {
     int ends[2];
     char byte;
     assert_int_equal(pipe(ends), 0);
-    pid_t pid = fork();
+    pid_t parent = getpid(), pid = fork();
     if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        end_with(parent);
         close(ends[0]);
         body();
         if (write(ends[1], "", 1) != 1)

@@ -19,12 +19,20 @@
 
 #include <cmocka.h> /* last: it defines a macro fail() */
 
+/* No process is left behind when the test is killed, or its parent before it could ask for that. */
+static void end_with(pid_t parent)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(1);
+}
+
 static pid_t child(void (*body)(void))
 {
-    pid_t pid = fork();
+    pid_t parent = getpid(), pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        end_with(parent);
         body();
         for (;;)
             pause();
