@@ -29,7 +29,7 @@
 
 #include <cmocka.h> /* last: it defines a macro fail() */
 
-#define NOINLINE __attribute__((noinline, noclone))
+#define NOINLINE __attribute__((noinline))
 
 static struct {
     volatile int inside; /* the target is about to call malloc or free, in it, or just back */
