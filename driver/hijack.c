@@ -85,22 +85,30 @@ static int plan_replacement(struct hijack *h, struct failure *f)
     return place_island(h, f);
 }
 
-/* Reads libc's own account of its restartable-sequence area (glibc >= 2.35), which the kernel does
- * not give away. */
+/* Whichever object defines it. */
+static bool find_symbol(const struct objects *objects, const char *name, taddr *address)
+{
+    for (size_t i = 0; i < objects_count(objects); i++)
+        if (object_symbol(objects, objects_at(objects, i), name, address))
+            return true;
+    return false;
+}
+
+/* Reads the C library's own account of its restartable-sequence area (glibc >= 2.35 keeps it in
+ * the dynamic linker), which the kernel does not give away. */
 static void find_rseq(struct hijack *h)
 {
-    const struct object *libc = objects_libc(h->target.objects);
     taddr offset, size;
     uint32_t registered = 0;
-    if (!object_symbol(h->target.objects, libc, "__rseq_offset", &offset) ||
-        !object_symbol(h->target.objects, libc, "__rseq_size", &size) ||
+    if (!find_symbol(h->target.objects, "__rseq_offset", &offset) ||
+        !find_symbol(h->target.objects, "__rseq_size", &size) ||
         proc_read_memory(h->options->pid, size, &registered, sizeof registered) < 0 ||
         !registered ||
         proc_read_memory(h->options->pid, offset, &h->params.rseq_offset,
                          sizeof h->params.rseq_offset) < 0)
         return;
-    h->params.rseq_size =
-        registered < 32 ? 32 : registered; /* newer glibc tells the used part of the 32 bytes */
+    /* newer glibc tells the part of the 32 bytes that is in use */
+    h->params.rseq_size = registered < 32 ? 32 : registered;
     h->params.rseq_signature = 0x53053053;
 }
 
