@@ -245,15 +245,6 @@ static size_t make_head(void)
     return end;
 }
 
-static uint64_t vdso_sum(void)
-{
-    for (size_t i = 0; i < ckpt.map_count; i++)
-        if (strcmp(ckpt.strings + ckpt.maps[i].name, "[vdso]") == 0)
-            return checksum((const void *)ckpt.maps[i].start,
-                            ckpt.maps[i].end - ckpt.maps[i].start);
-    return 0;
-}
-
 static void fill_header(void)
 {
     static struct utsname name;
@@ -268,8 +259,7 @@ static void fill_header(void)
                                .page_size = IMAGE_PAGE,
                                .time = (uint64_t)now.tv_sec,
                                .entry = (uintptr_t)resume_entry,
-                               .params = (uintptr_t)&hijack_params,
-                               .vdso_sum = vdso_sum()};
+                               .params = (uintptr_t)&hijack_params};
     text_add(&kernel, name.release);
     text_add(&kernel, " ");
     text_add(&kernel, name.version);

@@ -56,7 +56,6 @@ struct image_header {
     uint64_t time;     /* seconds since 1970 */
     uint64_t entry;    /* resume_entry(struct resume_handover *) in the image */
     uint64_t params;   /* address of hijack_params in the image */
-    uint64_t vdso_sum; /* checksum of the kernel's vdso pages */
     uint64_t
         xstate_mask; /* extended state in the signal frame (XSTATE_BV of the frame's sw_reserved) */
     uint64_t xstate_size;              /* its size there; 0: legacy frame */

@@ -74,7 +74,8 @@ static int prepare(struct image *image, const struct starter_fds_options *o,
         return result;
     if ((result = memory_reserve(image)) || (result = memory_map(image)))
         return result;
-    return memory_read(image);
+    result = memory_read(image);
+    return result ? result : plan_check(image);
 }
 
 static int restart(struct image *image, const struct options *o)

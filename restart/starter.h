@@ -73,6 +73,8 @@ int process_apply(struct image *image);
 
 /* Where the restart library and the shadow's program lie: beside this one. */
 int starter_companion(struct image *image, const char *name, char *to, size_t size);
+/* Has this kernel the vdso of the image? After memory_read(). */
+int plan_check(struct image *image);
 /* Becomes the program; returns only when it fails: -errno. */
 int plan_go(struct image *image, const struct starter_fds_session *session);
 

@@ -12,9 +12,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "restart/checksum.h"
 #include "restart/starter.h"
 
+#define SPECIALS   7
 #define STACK_SIZE 65536
 #define TOP                                                                                        \
     0x7ffffffff000ULL /* beyond, the kernel maps nothing that was not asked for by address */
@@ -56,35 +56,53 @@ static int other_kernel(struct image *image)
                       image->path, image->header.kernel);
 }
 
-static bool fits(const struct image *image, const struct image_map *m, const struct special *s)
+/* The vdso's code must be the same byte by byte: the program may be stopped within, and keeps
+ * addresses in it. */
+static bool fits(const struct image *image, size_t index, const struct special *s)
 {
-    if (s->end - s->start != m->end - m->start ||
-        strcmp(s->name, image_string(image, m->name)) != 0)
+    const struct image_map *m = &image->maps[index];
+    size_t size = m->end - m->start;
+    if (s->end - s->start != size || strcmp(s->name, image_string(image, m->name)) != 0)
         return false;
-    return s->name[2] != 'd' ||
-           checksum((void *)s->start, s->end - s->start) == image->header.vdso_sum;
+    return !m->runs || memcmp((void *)s->start, (void *)image->place[index], size) == 0;
+}
+
+static const struct special *find(const struct image *image, size_t index,
+                                  const struct special *specials, size_t count)
+{
+    for (size_t s = 0; s < count; s++)
+        if (fits(image, index, &specials[s]))
+            return &specials[s];
+    return NULL;
+}
+
+int plan_check(struct image *image)
+{
+    struct special specials[SPECIALS];
+    size_t count = read_specials(specials, SPECIALS), used = 0;
+    for (size_t i = 0; i < image->map_count; i++)
+        if (image->maps[i].kind == IMAGE_VDSO &&
+            (!find(image, i, specials, count) || ++used > SPECIALS))
+            return other_kernel(image);
+    return 0;
 }
 
 /* Each special mapping of the image gets ours of that name, by way of a temporary place: places may
- * overlap. */
+ * overlap. The image's copy is not needed any more and not kept. */
 static int plan_vdso(struct image *image, struct restart_plan *plan)
 {
-    struct special specials[7];
-    size_t count = read_specials(specials, 7), used = 0;
+    struct special specials[SPECIALS];
+    size_t count = read_specials(specials, SPECIALS), used = 0;
     for (size_t i = 0; i < image->map_count; i++) {
-        const struct image_map *m = &image->maps[i];
-        size_t s = 0, size = m->end - m->start;
-        if (m->kind != IMAGE_VDSO)
+        size_t size = image->maps[i].end - image->maps[i].start;
+        if (image->maps[i].kind != IMAGE_VDSO)
             continue;
-        while (s < count && !fits(image, m, &specials[s]))
-            s++;
-        if (s == count || used == 7)
-            return other_kernel(image);
+        const struct special *s = find(image, i, specials, count);
         void *at = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (at == MAP_FAILED)
+        if (!s || at == MAP_FAILED)
             return image_fail(image, -errno, "no address for the vdso: %s", strerror(errno));
         image->place[i] = (uintptr_t)at;
-        plan->vdso[used++] = (struct restart_move){specials[s].start, (uintptr_t)at, size};
+        plan->vdso[used++] = (struct restart_move){s->start, (uintptr_t)at, size};
     }
     return 0;
 }

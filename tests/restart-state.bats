@@ -22,6 +22,7 @@ restarted_once() {
 @test "one of everything, restarted by root" {
     [ "$(id -u)" = 0 ] || skip "not root"
     work_end
+    # shellcheck disable=SC2034 # for lib.bash
     WHO=root
     work_begin
     start_target process
