@@ -58,6 +58,7 @@ END
     [ -e "$DIR/ready" ]
     hijack
     expect 1 gdb_hijack checkpoint "$PID" -o "$DIR/job.ckpt"
+    # shellcheck disable=SC2154 # set by expect
     grep -q "$1" <<<"$errors" || complain "$errors"
     [ ! -e "$DIR/job.ckpt" ]
     finish
