@@ -24,6 +24,7 @@ static const struct argp_option hijack_options_table[] = {
     {"quiet", 'q', NULL, 0, "print nothing but errors", 0},
     {"verbose", 'v', NULL, 0, "show the dialogue with gdb", 0},
     {"json", KEY_JSON, NULL, 0, "print the result as JSON", 0},
+    {"interactive", 'i', NULL, 0, "wait after each step, to look at the process with gdb", 0},
     {"signal", 's', "NUMBER", 0,
      "the signal that takes a checkpoint (default: the highest free one up to 63)", 0},
     {"wait", KEY_WAIT, "SECONDS", 0, "how long to look for a safe point (default 10)", 0},
@@ -63,6 +64,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         return 0;
     case 'v':
         a->options.trace = report_dialogue;
+        return 0;
+    case 'i':
+        a->options.interactive = true;
         return 0;
     case 's':
         a->options.signal = (int)number(state, "signal", argument, 1, 64);

@@ -3,12 +3,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/rseq.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "driver/agent.h"
 #include "driver/arch.h"
 #include "driver/files.h"
+#include "driver/inspect.h"
 #include "driver/preflight.h"
 #include "driver/replace.h"
 #include "driver/steps.h"
@@ -109,7 +111,7 @@ static void find_rseq(struct hijack *h)
         return;
     /* newer glibc tells the part of the 32 bytes that is in use */
     h->params.rseq_size = registered < 32 ? 32 : registered;
-    h->params.rseq_signature = 0x53053053;
+    h->params.rseq_signature = RSEQ_SIG;
 }
 
 static int fill_params(struct hijack *h, struct failure *f)
@@ -342,6 +344,8 @@ static enum hijack_outcome take_steps(struct hijack *h, struct failure *f)
         int code = steps_begin(&h->steps, steps[i].name, f);
         if (code == 0)
             code = steps[i].run(h, f);
+        if (code == 0 && h->options->interactive && inferior_attached(h->target.inferior))
+            code = inspect_pause(&(struct inspect){&h->target, h->replace}, f);
         if (code < 0)
             return steps[i].touches ? undo_failed(&h->target, h->options, f) : HIJACK_REFUSED;
     }

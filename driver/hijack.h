@@ -28,6 +28,7 @@ struct hijack_options {
     int signal; /* takes a checkpoint; 0: the highest free one */
     bool trust_seccomp;
     bool dry_run;
+    bool interactive;      /* wait for the user after each step (inspect.h) */
     int safe_point_ms;     /* how long to look for a safe point, e.g. HIJACK_SAFE_POINT_MS */
     const char *directory; /* where default images go; absolute */
     mi_trace *trace;       /* gdb's dialogue, or NULL */

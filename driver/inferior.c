@@ -243,6 +243,19 @@ const char *inferior_description(struct inferior *inferior, struct failure *f)
     return inferior->description;
 }
 
+const char *inferior_console(struct inferior *inferior, const char *command, struct failure *f)
+{
+    char *quoted = mi_quote(command);
+    int code =
+        quoted ? mi_command(inferior->mi, NULL, "-interpreter-exec console %s", quoted) : -ENOMEM;
+    free(quoted);
+    if (code < 0) {
+        fail(f, code, "%s", mi_session_error(inferior->mi));
+        return NULL;
+    }
+    return mi_console(inferior->mi);
+}
+
 int inferior_register(struct inferior *inferior, const char *name, uint64_t *value,
                       struct failure *f)
 {

@@ -69,4 +69,8 @@ int inferior_catch_syscalls(struct inferior *inferior, const char *numbers, stru
  * -ESRCH: it ended. */
 int inferior_continue(struct inferior *inferior, long *number, int timeout_ms, struct failure *f);
 
+/* What gdb's command line prints for a command that only looks; valid until the next call. NULL: it
+ * failed. */
+const char *inferior_console(struct inferior *inferior, const char *command, struct failure *f);
+
 #endif

@@ -107,17 +107,16 @@ static void plan_one(struct replace *r, const struct objects *objects, const str
 {
     struct failure why;
     struct replace_patch *patch = &r->patches[r->count];
-    *patch = (struct replace_patch){.name = c->function.name,
-                                    .row = c->row,
-                                    .address = c->function.address,
-                                    .size = c->function.size};
+    *patch = (struct replace_patch){
+        .row = c->row, .address = c->function.address, .size = c->function.size};
+    snprintf(patch->name, sizeof patch->name, "%s", c->function.name);
     if (plan_jump(objects, object, &c->function, &patch->jump, &why) == 0) {
         r->count++;
         return;
     }
     struct replace_refusal *refusal = &r->refusals[r->refused++];
-    *refusal = (struct replace_refusal){
-        .name = c->function.name, .row = c->row, .address = c->function.address};
+    *refusal = (struct replace_refusal){.row = c->row, .address = c->function.address};
+    snprintf(refusal->name, sizeof refusal->name, "%s", c->function.name);
     snprintf(refusal->why, sizeof refusal->why, "%.*s", (int)sizeof refusal->why - 1, why.text);
 }
 

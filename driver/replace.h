@@ -19,9 +19,11 @@
 #include "driver/jump.h"
 #include "driver/objects.h"
 
+#define REPLACE_NAME 40 /* the longest function name of the table fits */
+
 /* One patched function. Valid until replace_free(). */
 struct replace_patch {
-    const char *name; /* its plainest name: "read" rather than "__read"; owned by the objects */
+    char name[REPLACE_NAME]; /* its plainest name: "read" rather than "__read" */
     const struct call *row;
     taddr address;           /* of the function */
     uint64_t size;           /* of the function, bytes */
@@ -33,7 +35,7 @@ struct replace_patch {
 
 /* A function of the table that cannot be patched. */
 struct replace_refusal {
-    const char *name;
+    char name[REPLACE_NAME];
     const struct call *row;
     taddr address;
     char why[80];
