@@ -104,9 +104,8 @@ struct image_map {
 struct image_file {
     uint64_t dev, inode, size;
     int64_t mtime, mtime_nsec;
-    uint32_t path;     /* in the strings */
-    uint32_t build_id; /* bytes of it; 0: none */
-    uint8_t id[32];
+    uint32_t path; /* in the strings */
+    uint32_t padding;
 };
 
 #define IMAGE_RUN_GUARD 1u /* no bytes: MADV_GUARD_INSTALL */
