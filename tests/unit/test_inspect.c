@@ -1,11 +1,11 @@
 /* test_inspect.c - the interactive mode passes commands to gdb that look, and no other. */
+#include "driver/inspect.h" /* before cmocka.h, which has a macro fail() */
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-
-#include "driver/inspect.h"
 
 static void commands_that_look_pass(void **state)
 {
