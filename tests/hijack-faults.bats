@@ -15,7 +15,7 @@ STEPS=("attach" "safe point" "load" "shadow" "replace" "start" "detach")
 # attempt VARIABLE=VALUE...: hijacks $PID under a fault; $status tells how it ended
 attempt() {
     status=0
-    output=$( (cd "$DIR" && exec env "$@" "$GDB_HIJACK" -q "$PID") 2>"$DIR/errors" 3>&-) || status=$?
+    (cd "$DIR" && as env "$@" "$GDB_HIJACK" -q "$PID") >/dev/null 2>"$DIR/errors" 3>&- || status=$?
     errors=$(cat "$DIR/errors")
 }
 
@@ -28,7 +28,8 @@ no_shadow() {
     wait_until shadow_is_gone
 }
 
-shadow_is_gone() { ! pgrep -U "$WHO" -x hijack-shadow >/dev/null; }
+# A dead one that its new parent, init, has yet to reap is gone.
+shadow_is_gone() { ! pgrep -U "$WHO" -x -r R,S,D,T,t hijack-shadow >/dev/null; }
 
 # gdb_killed VARIABLE: at command 1, 2, ... until the hijack gets through
 gdb_killed() {
