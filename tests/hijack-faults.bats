@@ -28,8 +28,13 @@ no_shadow() {
     wait_until shadow_is_gone
 }
 
-# A dead one that its new parent, init, has yet to reap is gone.
-shadow_is_gone() { ! pgrep -U "$WHO" -x -r R,S,D,T,t hijack-shadow >/dev/null; }
+# Of this build: other tests may run meanwhile. A dead one that its new parent, init, has yet to reap is gone.
+shadow_is_gone() {
+    local pid
+    for pid in $(pgrep -U "$WHO" -x -r R,S,D,T,t hijack-shadow); do
+        not has_exec "$pid" "$(dirname "$(readlink -f "$GDB_HIJACK")")/hijack-shadow" || return 1
+    done
+}
 
 # gdb_killed VARIABLE: at command 1, 2, ... until the hijack gets through
 gdb_killed() {

@@ -175,7 +175,12 @@ gdb_hijack() {
     (cd "$DIR" && exec "${AS[@]}" "$GDB_HIJACK" "$@")
 }
 
-hijack() { expect 0 gdb_hijack -q "$PID"; }
+# hijack: $PID. Its shadow keeps the descriptors of a program that a failing test left away: it is ended with the rest.
+hijack() {
+    expect 0 gdb_hijack --json "$PID" || return 1
+    [[ $output =~ \"shadow\":\ ([0-9]+) ]] && STARTED+=("${BASH_REMATCH[1]}")
+}
+
 release() { expect 0 gdb_hijack release -q "$PID"; }
 
 # checkpoint OPTION...: of $PID to $DIR/job.ckpt
