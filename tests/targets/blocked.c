@@ -190,10 +190,10 @@ static int call_futex(void)
 static int call_wait4(void)
 {
     int status;
-    pid_t child = fork();
+    pid_t parent = getpid(), child = fork();
 
     if (!child) {
-        while (!stop_asked())
+        while (!stop_asked() && getppid() == parent)
             rest(5);
         _exit(7);
     }
