@@ -1,0 +1,31 @@
+#!/usr/bin/env bats
+# The terminal: line editing, Ctrl-C, Ctrl-Z and fg, window size, end of file, modes, jobs. tests/terminal.py is the user: an
+# interactive bash on a pseudo-terminal, or two of them, to which it types.
+
+load lib
+
+setup() { work_begin; }
+teardown() { work_end; }
+
+scenario() {
+    cp "$TESTS/terminal.py" "$DIR"
+    chmod 644 "$DIR/terminal.py"
+    as_prefix
+    (close_inherited && cd "$DIR" && exec "${AS[@]}" env GDB_HIJACK="$GDB_HIJACK" DEADLINE="$DEADLINE" \
+        "$PYTHON" terminal.py "$1") </dev/null 3>&-
+}
+
+@test "at home: python3 at its prompt" { scenario home-python3; }
+@test "at home: bc" { scenario home-bc; }
+@test "at home: sqlite3" { scenario home-sqlite3; }
+@test "restarted on another terminal: python3" { scenario elsewhere-python3; }
+@test "restarted on another terminal: bc" { scenario elsewhere-bc; }
+@test "restarted on another terminal: sqlite3" { scenario elsewhere-sqlite3; }
+@test "restarted on another terminal: a program that reads keys, its modes and window size" { scenario raw; }
+@test "... restarted in the background, then fg" { scenario raw-background; }
+@test "gdb-hijack from the shell whose job the program is" { scenario shell; }
+@test "Ctrl-C and Ctrl-\\ end a restarted program, and its shell sees the signal" { scenario interrupted; }
+@test "restart in the background: SIGTTIN, then fg" { scenario background; }
+@test "restart in the background: SIGTTOU under tostop, then fg" { scenario tostop; }
+@test "a background job does not bring along the modes of its shell's line editing" { scenario not-its-modes; }
+@test "checkpoint --exit leaves a terminal that can be used" { scenario usable; }
