@@ -1,129 +1,94 @@
 /* agent.c - see agent.h. */
-#include <dlfcn.h>
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
 
 #include "driver/agent.h"
 
-#define AGENT_NAME "libhijack.so"
-
-static bool agent_symbol(const struct target *target, const char *name, taddr *address)
-{
-    const struct object *agent = objects_named(target->objects, AGENT_NAME);
-    return agent && object_symbol(target->objects, agent, name, address);
-}
-
-bool agent_loaded(const struct target *target)
-{
-    return objects_named(target->objects, AGENT_NAME) != NULL;
-}
-
 /* --- loading
  * ------------------------------------------------------------------------------------------------------
  */
 
-/* A function of the C library, or of the libdl that glibc had before 2.34. */
-static int libc_function(const struct target *target, const char *name, taddr *address,
-                         struct failure *f)
+/* The first mapping of the library's file, or NULL: also of one whose loading was cut short. */
+static const struct mapping *first_mapping(const struct target *target)
 {
-    const struct object *libc = objects_libc(target->objects),
-                        *libdl = objects_named(target->objects, "libdl");
-    if ((libc && object_symbol(target->objects, libc, name, address)) ||
-        (libdl && object_symbol(target->objects, libdl, name, address)))
-        return 0;
-    return fail(f, -ENOENT, "process %d has no %s: its C library cannot load a library at run time",
-                (int)target->info.pid, name);
+    for (size_t i = 0; i < target->maps.count; i++) {
+        const char *name = strrchr(target->maps.at[i].path, '/');
+        if (name && strcmp(name + 1, LOAD_LIBRARY) == 0)
+            return &target->maps.at[i];
+    }
+    return NULL;
 }
 
-/* What dlerror() says in the target. */
-static int loader_refused(struct target *target, const char *library, struct failure *f)
+bool agent_loaded(const struct target *target)
 {
-    char text[512];
-    taddr dlerror_address;
-    uint64_t string = 0;
-    int code = libc_function(target, "dlerror", &dlerror_address, f);
-    if (code == 0)
-        code = target_call(target, &string, f, dlerror_address, (uint64_t[6]){0});
-    if (code == 0 && string)
-        code = inferior_read_string(target->inferior, string, text, sizeof text, f);
-    if (code < 0)
-        return code;
-    return fail(f, -ELIBACC, "process %d cannot load \"%s\": %s", (int)target->info.pid, library,
-                string ? text : "no reason given");
+    return first_mapping(target) != NULL;
 }
 
-static int call_dlopen(struct target *target, const char *library, int flags, uint64_t *handle,
-                       struct failure *f)
+int agent_load(struct target *target, const struct loader *loader, const char *library,
+               struct hijack_record *record, struct failure *f)
 {
-    taddr function, path;
-    int code = libc_function(target, "dlopen", &function, f);
-    if (code == 0)
-        code = target_string(target, library, &path, f);
-    if (code == 0)
-        code = target_call(target, handle, f, function, (uint64_t[6]){path, (uint64_t)flags});
-    return code;
-}
-
-int agent_load(struct target *target, const char *library, struct failure *f)
-{
-    uint64_t handle;
-    int code = call_dlopen(target, library, RTLD_NOW | RTLD_LOCAL, &handle, f);
-    if (code == 0 && handle == 0)
-        return loader_refused(target, library, f);
+    int code = loader->load(target, library, record, f);
     if (code == 0)
         code = target_look_again(target, f);
     if (code < 0)
         return code;
-    struct hijack_record record;
-    if (!agent_loaded(target))
-        return fail(f, -ELIBACC, "process %d says it loaded \"%s\", but its maps do not show it",
-                    (int)target->info.pid, library);
-    code = agent_read_record(target, &record, f);
-    record.handle = handle;
-    record.scratch = target->scratch;
-    record.scratch_size = TARGET_SCRATCH;
-    return code < 0 ? code : agent_write_record(target, &record, false, f);
+    if (!objects_named(target->objects, LOAD_LIBRARY))
+        return fail(f, -ELIBACC, "\"%s\" was loaded into process %d, but its maps do not show it",
+                    library, (int)target->info.pid);
+    uint64_t handle = record->handle;
+    code = agent_read_record(target, record, f);
+    record->handle = handle;
+    record->scratch = target->scratch;
+    record->scratch_size = TARGET_SCRATCH;
+    return code < 0 ? code : agent_write_record(target, record, false, f);
+}
+
+/* Loading was cut short before the record said how. */
+static int unload_unrecorded(struct target *target, struct failure *f)
+{
+    struct hijack_record record = {.library = first_mapping(target)->start};
+    int code = 0;
+    if (target->purpose == SAFEPOINT_FOR_LIBC) {
+        code = loader_dlopen.unload(target, &record, f);
+        if (code == 0)
+            code = target_look_again(target, f);
+    }
+    if (code < 0 || !agent_loaded(target))
+        return code;
+    return loader_map.unload(target, &record, f);
 }
 
 int agent_unload(struct target *target, struct failure *f)
 {
     struct hijack_record record;
-    taddr function;
-    char path[HIJACK_PATH_MAX];
-    uint64_t result = 0, again = 0;
-    int code = agent_read_record(target, &record, f);
-    if (code == 0)
-        code = libc_function(target, "dlclose", &function, f);
-    if (code < 0)
-        return code;
-    /* A driver killed between dlopen and the record: the handle is asked for again, and closed
-     * twice. */
-    if (!record.handle) {
-        strncpy(path, objects_named(target->objects, AGENT_NAME)->path, sizeof path - 1);
-        path[sizeof path - 1] = '\0';
-        code = call_dlopen(target, path, RTLD_LAZY | RTLD_NOLOAD, &again, f);
-        record.handle = again;
-    }
-    for (int i = 0; code == 0 && record.handle && i < (again ? 2 : 1); i++)
-        code = target_call(target, &result, f, function, (uint64_t[6]){record.handle});
+    struct failure ignored;
+    bool recorded =
+        agent_read_record(target, &record, &ignored) == 0 && (record.handle || record.library_size);
+    int code = recorded ? load_recorded(&record)->unload(target, &record, f)
+                        : unload_unrecorded(target, f);
     if (code == 0)
         code = target_look_again(target, f);
-    if (code < 0)
+    if (code < 0 || !agent_loaded(target))
         return code;
-    if (agent_loaded(target))
-        return fail(f, -EBUSY, "process %d keeps %s loaded (dlclose says %d)",
-                    (int)target->info.pid, AGENT_NAME, (int)result);
-    return 0;
+    return fail(f, -EBUSY,
+                "process %d keeps " LOAD_LIBRARY " loaded: its C library does not unload",
+                (int)target->info.pid);
 }
 
 /* --- its variables and functions
  * ----------------------------------------------------------------------------------- */
 
+static bool agent_symbol(const struct target *target, const char *name, taddr *address)
+{
+    const struct object *agent = objects_named(target->objects, LOAD_LIBRARY);
+    return agent && object_symbol(target->objects, agent, name, address);
+}
+
 static int no_symbol(const char *name, struct failure *f)
 {
-    return fail(f, -ENOENT, "the %s in the target has no %s: it is of another version", AGENT_NAME,
-                name);
+    return fail(f, -ENOENT, "the %s in the target has no %s: it is of another version",
+                LOAD_LIBRARY, name);
 }
 
 int agent_read_record(struct target *target, struct hijack_record *record, struct failure *f)
@@ -137,7 +102,7 @@ int agent_read_record(struct target *target, struct hijack_record *record, struc
         return fail(
             f, -EPROTO,
             "the %s in process %d is of another version; use the gdb-hijack that hijacked it",
-            AGENT_NAME, (int)target->info.pid);
+            LOAD_LIBRARY, (int)target->info.pid);
     return code;
 }
 

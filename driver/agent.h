@@ -2,23 +2,22 @@
  * agent.h - the in-target library as the driver handles it: loaded, found, written to, called,
  * unloaded.
  *
- * The loader is one small interface: today dlopen called in the target, which needs a safe point
- * and a dynamic program; a loader that maps the object without libc (static programs, foreign mount
- * namespaces) goes here too. Called while the target is served (target.h).
+ * How it gets there and away again is load.h's. Called while the target is served (target.h).
  */
 #ifndef DRIVER_AGENT_H
 #define DRIVER_AGENT_H
 
 #include <stdbool.h>
 
+#include "driver/load.h"
 #include "driver/target.h"
 #include "stubs/agent.h"
 #include "stubs/record.h"
 
-/* Loads the library and writes the beginning of its record. -ELIBACC: the target's dlopen refused,
- * in its words. */
-int agent_load(struct target *target, const char *library, struct failure *f);
-/* Unloads it; the record and the functions are gone. */
+/* Loads the library and completes its record. */
+int agent_load(struct target *target, const struct loader *loader, const char *library,
+               struct hijack_record *record, struct failure *f);
+/* Unloads it, also when it was loaded only in part; the record and the functions are gone. */
 int agent_unload(struct target *target, struct failure *f);
 bool agent_loaded(const struct target *target);
 

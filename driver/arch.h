@@ -18,8 +18,9 @@ struct arch {
     const char *pc, *sp, *result; /* among them: program counter, stack pointer, a call's result */
     const char
         *syscall_number; /* the number of the system call that was interrupted, or negative */
-    const char *thread_pointer; /* what libc's thread-local storage hangs on */
-    const char *argument[2];    /* the first two arguments of a system call */
+    const char *thread_pointer;   /* what libc's thread-local storage hangs on */
+    unsigned relative_relocation; /* R_ARCH_RELATIVE of the ELF supplement */
+    const char *argument[2];      /* the first two arguments of a system call */
 };
 extern const struct arch arch;
 

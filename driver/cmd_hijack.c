@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "driver/commands.h"
+#include "driver/load.h"
 #include "driver/report.h"
 
 struct arguments {
@@ -17,7 +18,7 @@ struct arguments {
     bool release;
 };
 
-enum { KEY_JSON = 256, KEY_TRUST_SECCOMP, KEY_WAIT };
+enum { KEY_JSON = 256, KEY_TRUST_SECCOMP, KEY_WAIT, KEY_LOADER };
 
 static const struct argp_option hijack_options_table[] = {
     {"dry-run", 'n', NULL, 0, "check everything, touch nothing", 0},
@@ -29,6 +30,8 @@ static const struct argp_option hijack_options_table[] = {
      "the signal that takes a checkpoint (default: the highest free one up to 63)", 0},
     {"wait", KEY_WAIT, "SECONDS", 0, "how long to look for a safe point (default 10)", 0},
     {"trust-seccomp", KEY_TRUST_SECCOMP, NULL, 0, "hijack in spite of a seccomp filter", 0},
+    {"loader", KEY_LOADER, "map|dlopen", 0,
+     "map the library ourselves (default), or call dlopen in the process", 0},
     {0},
 };
 
@@ -76,6 +79,11 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_WAIT:
         a->options.safe_point_ms = 1000 * (int)number(state, "wait", argument, 1, 86400);
+        return 0;
+    case KEY_LOADER:
+        a->options.loader = load_named(argument);
+        if (!a->options.loader)
+            argp_error(state, "no loader \"%s\": map or dlopen", argument);
         return 0;
     case KEY_TRUST_SECCOMP:
         a->options.trust_seccomp = true;
@@ -134,7 +142,8 @@ int cmd_hijack(int argc, char **argv)
                                      .parser = parse,
                                      .args_doc = "PID",
                                      .doc = "Makes the running process PID checkpointable."};
-    struct arguments a = {.options.safe_point_ms = HIJACK_SAFE_POINT_MS};
+    struct arguments a = {
+        .options = {.safe_point_ms = HIJACK_SAFE_POINT_MS, .loader = &loader_map}};
     argp_err_exit_status = EXIT_USAGE;
     return argp_parse(&argp, argc, argv, 0, NULL, &a) ? EXIT_USAGE : run(&a);
 }

@@ -10,6 +10,7 @@
 #include "driver/agent.h"
 #include "driver/arch.h"
 #include "driver/files.h"
+#include "driver/load.h"
 #include "driver/inspect.h"
 #include "driver/preflight.h"
 #include "driver/replace.h"
@@ -40,7 +41,7 @@ static int refuse_unfit(struct hijack *h, struct failure *f)
                                         .signal = h->options->signal,
                                         .library = h->library};
     struct findings findings = {0};
-    int code = files_find("libhijack.so", h->library, f);
+    int code = files_find(LOAD_LIBRARY, h->library, f);
     if (code == 0)
         code = preflight_process(h->options->pid, &options, &findings, f);
     const struct finding *worst = code == 0 ? findings_worst(&findings, FINDING_REFUSE) : NULL;
@@ -200,6 +201,7 @@ static int unsafe_to_patch(void *context, const struct target *target, taddr pc,
 static int step_safe_point(struct hijack *h, struct failure *f)
 {
     uint64_t number;
+    h->target.purpose = h->options->loader->purpose;
     int code = target_find_safe_point(&h->target, h->options->safe_point_ms, unsafe_to_patch,
                                       h->replace, f);
     if (code == 0)
@@ -214,11 +216,9 @@ static int step_load(struct hijack *h, struct failure *f)
 {
     int code = target_serve(&h->target, f);
     if (code == 0)
-        code = agent_load(&h->target, h->library, f);
+        code = agent_load(&h->target, h->options->loader, h->library, &h->record, f);
     if (code == 0)
-        code = agent_read_record(&h->target, &h->record, f);
-    if (code == 0)
-        steps_end(&h->steps, "libhijack.so");
+        steps_end(&h->steps, LOAD_LIBRARY);
     return code;
 }
 

@@ -17,6 +17,8 @@
 #include "driver/taddr.h"
 #include "gdbmi/mi_session.h"
 
+struct loader;
+
 struct hijack_step {
     const char *name; /* "attach", "safe point", ... */
     uint64_t ns;      /* how long it took */
@@ -28,10 +30,11 @@ struct hijack_options {
     int signal; /* takes a checkpoint; 0: the highest free one */
     bool trust_seccomp;
     bool dry_run;
-    bool interactive;      /* wait for the user after each step (inspect.h) */
-    int safe_point_ms;     /* how long to look for a safe point, e.g. HIJACK_SAFE_POINT_MS */
-    const char *directory; /* where default images go; absolute */
-    mi_trace *trace;       /* gdb's dialogue, or NULL */
+    bool interactive;            /* wait for the user after each step (inspect.h) */
+    const struct loader *loader; /* load.h */
+    int safe_point_ms;           /* how long to look for a safe point, e.g. HIJACK_SAFE_POINT_MS */
+    const char *directory;       /* where default images go; absolute */
+    mi_trace *trace;             /* gdb's dialogue, or NULL */
     void (*progress)(void *context, const struct hijack_step *step);
     void *context;
 };

@@ -19,7 +19,15 @@
 #include "driver/proc.h"
 #include "driver/unwind.h"
 
+enum safepoint_purpose {
+    SAFEPOINT_FOR_LIBC,   /* functions of libc will be called, dlopen above all: everything above
+                             holds */
+    SAFEPOINT_FOR_SERVER, /* only our own code and system calls: a restartable sequence is unsafe,
+                             and a stack of unknown size, such as an alternate signal stack */
+};
+
 struct safepoint {
+    enum safepoint_purpose purpose;
     struct unwind_input input;
     const struct maps *maps;
     taddr thread_pointer; /* fs_base on x86-64; 0: unknown, restartable sequences are not looked for

@@ -137,7 +137,8 @@ static int is_safe(struct target *target, target_unsafe *extra, void *context,
     int code = inferior_register(target->inferior, arch.thread_pointer, &thread_pointer, f);
     if (code < 0)
         return code;
-    struct safepoint place = {.input = {.pid = target->info.pid,
+    struct safepoint place = {.purpose = target->purpose,
+                              .input = {.pid = target->info.pid,
                                         .objects = target->objects,
                                         .registers = registers,
                                         .register_count = unwind_register_count,
@@ -273,6 +274,8 @@ int target_go(struct target *target, struct failure *f)
 {
     int64_t result;
     int code = 0;
+    if (!target->served)
+        return target_let_go(target, f);
     if (target->scratch)
         code = target_syscall(target, &result, f, SYS_munmap,
                               (uint64_t[6]){target->scratch, TARGET_SCRATCH});

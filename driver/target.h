@@ -20,7 +20,8 @@ struct target {
     struct objects *objects;
     struct inferior *inferior;
     struct server server;
-    bool served;   /* the server is in it, or may be */
+    enum safepoint_purpose purpose; /* what will be called in it; set by the caller */
+    bool served;                    /* the server is in it, or may be */
     taddr scratch; /* memory of ours in the target while it is served: strings below, stack above;
                       0: none */
     taddr scratch_wanted;         /* where it was, or would have been, when gdb died */
@@ -44,8 +45,9 @@ int target_let_go(struct target *target, struct failure *f);
 void target_close(struct target *target);
 
 int target_attach(struct target *target, struct failure *f);
-/* Stopped where dlopen may be called: else lets it run, stops it again, until the deadline.
- * -EAGAIN: then. `extra`, or NULL, can call further places unsafe: non-zero, with the reason. */
+/* Stopped where the target may be served for its purpose: else lets it run, stops it again, until
+ * the deadline. -EAGAIN: then. `extra`, or NULL, can call further places unsafe: non-zero, with the
+ * reason. */
 typedef int target_unsafe(void *context, const struct target *target, taddr pc,
                           char reason[SAFEPOINT_REASON]);
 int target_find_safe_point(struct target *target, int deadline_ms, target_unsafe *extra,
@@ -64,7 +66,7 @@ int target_call(struct target *target, uint64_t *result, struct failure *f, tadd
 int target_string(struct target *target, const char *string, taddr *address, struct failure *f);
 /* Reads the address space again, after the target changed it. */
 int target_look_again(struct target *target, struct failure *f);
-/* Ends the service: scratch memory gone, the target at its own place again, detached, running. */
+/* Ends the service, if there was one: scratch memory gone, the target at its own place again, detached, running. */
 int target_go(struct target *target, struct failure *f);
 
 #endif

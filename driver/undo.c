@@ -16,17 +16,31 @@
 static int peek_record(const struct target *target, struct hijack_record *record)
 {
     taddr address;
-    const struct object *agent = objects_named(target->objects, "libhijack.so");
+    const struct object *agent = objects_named(target->objects, LOAD_LIBRARY);
     if (!agent || !object_symbol(target->objects, agent, "hijack_record", &address))
         return -ENOENT;
     int code = proc_read_memory(target->info.pid, address, record, sizeof *record);
     return code < 0 ? code : record->version == HIJACK_RECORD_VERSION ? 0 : -EPROTO;
 }
 
+/* Where the target must be stopped for undoing: the loader says. Unknown when loading was cut
+ * short; then `otherwise`. */
+static enum safepoint_purpose purpose(const struct target *target, enum safepoint_purpose otherwise)
+{
+    struct hijack_record record;
+    bool recorded = peek_record(target, &record) == 0 && (record.handle || record.library_size);
+    return recorded ? load_recorded(&record)->purpose : otherwise;
+}
+
 int undo_unsafe(void *context, const struct target *target, taddr pc, char reason[SAFEPOINT_REASON])
 {
     struct hijack_record record;
+    const struct object *holder = objects_holding(target->objects, pc);
     (void)context;
+    if (holder && holder == objects_named(target->objects, LOAD_LIBRARY)) {
+        snprintf(reason, SAFEPOINT_REASON, "taking a checkpoint");
+        return 1;
+    }
     if (peek_record(target, &record) < 0 || pc < record.island ||
         pc >= record.island + record.island_size)
         return 0;
@@ -96,6 +110,8 @@ int undo_all(struct target *target, struct failure *f)
     struct hijack_record record;
     if (!agent_loaded(target))
         return 0;
+    if (!objects_named(target->objects, LOAD_LIBRARY)) /* not even its code was there */
+        return agent_unload(target, f);
     int code = agent_read_record(target, &record, f);
     if (code == 0)
         code = undo_start(target, &record, f);
@@ -123,6 +139,7 @@ static bool ended(const struct target *target)
 static int undo_with_new_gdb(struct target *target, const struct hijack_options *options,
                              struct failure *f)
 {
+    target->purpose = purpose(target, target->purpose);
     int code = target_retake(target, options->trace, HIJACK_SAFE_POINT_MS, undo_unsafe, NULL, f);
     if (code == 0)
         code = target_serve(target, f);
@@ -176,6 +193,7 @@ static int release_steps(struct target *target, struct steps *steps, struct fail
     if (code < 0)
         return code;
     steps_end(steps, "gdb %s", inferior_gdb_version(target->inferior));
+    target->purpose = purpose(target, SAFEPOINT_FOR_LIBC);
     code = steps_begin(steps, "safe point", f);
     if (code == 0)
         code = target_find_safe_point(target, steps->options->safe_point_ms, undo_unsafe, NULL, f);

@@ -25,6 +25,7 @@ struct hijack_patch {
 struct hijack_record {
     uint32_t version;               /* HIJACK_RECORD_VERSION, set at link time */
     uint32_t patch_count;           /* jumps written, or about to be */
+    uint64_t library, library_size; /* our own mapping of libhijack.so; size 0: not mapped by us */
     uint64_t handle;                /* dlopen's, for dlclose; 0 when loaded otherwise */
     uint64_t scratch, scratch_size; /* the mutator's stack, only while it works; size 0: none */
     uint64_t island, island_size;   /* the jumps' first destination; size 0: none */

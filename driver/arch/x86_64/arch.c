@@ -1,4 +1,6 @@
 /* arch.c - x86-64 (System V AMD64 ABI; GDB's features org.gnu.gdb.i386.core and .linux). */
+#include <elf.h>
+
 #include "driver/arch.h"
 
 static const char *const registers[] = {"rax", "rbx", "rcx", "rdx",    "rsi",     "rdi",      "rbp",
@@ -14,5 +16,6 @@ const struct arch arch = {
     .result = "rax",
     .syscall_number = "orig_rax",
     .thread_pointer = "fs_base",
+    .relative_relocation = R_X86_64_RELATIVE,
     .argument = {"rdi", "rsi"},
 };
