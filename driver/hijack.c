@@ -278,9 +278,7 @@ static void list_patches(struct hijack *h)
  * undone. */
 static int step_replace(struct hijack *h, struct failure *f)
 {
-    const struct mapping *taken = maps_find(&h->target.maps, h->island);
-    int code =
-        taken ? place_island(h, f) : 0; /* dlopen may have taken the place that was planned */
+    int code = place_island(h, f); /* the library may have taken the place that was planned */
     if (code < 0)
         return code;
     list_patches(h);

@@ -230,7 +230,7 @@ static int find_descriptor(void *context, int fd, const char *target)
     return *found >= 0;
 }
 
-static int close_left_open(struct target *target, struct failure *f)
+int load_close_left_open(struct target *target, struct failure *f)
 {
     int fd = -1;
     int64_t ignored;
@@ -257,7 +257,7 @@ static int unload(struct target *target, const struct hijack_record *record, str
 {
     uint64_t size = record->library_size ? record->library_size : span_of(target, record->library);
     int64_t result = 0;
-    int code = close_left_open(target, f);
+    int code = load_close_left_open(target, f);
     if (code == 0 && size)
         code = target_syscall(target, &result, f, SYS_munmap, (uint64_t[6]){record->library, size});
     return code == 0 && result < 0 ? fail_errno(f, (int)result, "cannot unmap " LOAD_LIBRARY)

@@ -1,6 +1,7 @@
 /* target.c - see target.h. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -37,9 +38,25 @@ static int start_gdb(struct target *target, mi_trace *trace, struct failure *f)
     return code < 0 ? code : inferior_open(&target->inferior, blank, trace, f);
 }
 
+/* The auxiliary vector tells one exec from the next: it has random addresses, the stack's among
+ * them. */
+static uint64_t program_of(pid_t pid)
+{
+    char path[64];
+    size_t size = 0;
+    uint64_t hash = 14695981039346656037u; /* FNV-1a */
+    snprintf(path, sizeof path, "/proc/%d/auxv", (int)pid);
+    char *vector = proc_slurp(path, &size);
+    for (size_t i = 0; vector && i < size; i++)
+        hash = (hash ^ (unsigned char)vector[i]) * 1099511628211u;
+    free(vector);
+    return hash;
+}
+
 int target_open(struct target *target, pid_t pid, mi_trace *trace, struct failure *f)
 {
     memset(target, 0, sizeof *target);
+    target->program = program_of(pid); /* before all that is read of it */
     int code = proc_read(pid, &target->info, f);
     if (code == 0)
         code = target_look_again(target, f);
@@ -73,10 +90,21 @@ static void runs(struct target *target)
     target->stopped_at = 0;
 }
 
+/* Nothing that we know of the address space is true any more: not even the server may be used. */
+static int leave_other_program(struct target *target, struct failure *f)
+{
+    struct failure ignored;
+    inferior_detach(target->inferior, &ignored);
+    return fail(f, -EAGAIN, "process %d has executed another program meanwhile; try again",
+                (int)target->info.pid);
+}
+
 int target_attach(struct target *target, struct failure *f)
 {
     stands_still(target);
     int code = inferior_attach(target->inferior, target->info.pid, f);
+    if (code == 0 && program_of(target->info.pid) != target->program)
+        code = leave_other_program(target, f);
     if (code < 0)
         runs(target);
     return code;

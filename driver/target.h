@@ -16,6 +16,7 @@
 
 struct target {
     struct proc_info info;
+    uint64_t program; /* that it had executed when it was looked at */
     struct maps maps;
     struct objects *objects;
     struct inferior *inferior;
@@ -44,6 +45,7 @@ int target_let_go(struct target *target, struct failure *f);
 /* Lets the target go if it is held, ends gdb, frees. */
 void target_close(struct target *target);
 
+/* -EAGAIN, and let go: it has executed another program since target_open(). */
 int target_attach(struct target *target, struct failure *f);
 /* Stopped where the target may be served for its purpose: else lets it run, stops it again, until
  * the deadline. -EAGAIN: then. `extra`, or NULL, can call further places unsafe: non-zero, with the

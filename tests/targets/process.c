@@ -2,7 +2,6 @@
  * process.c - has one of everything that the kernel keeps for a process (restart/state.def,
  * RESTORED), and checks that it still has it: the target of checkpoint and restart.
  */
-#include <linux/membarrier.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -14,6 +13,10 @@
 #include <sys/time.h>
 
 #include "tests/targets/target.h"
+
+/* linux/membarrier.h, which musl-gcc does not find */
+#define MEMBARRIER_CMD_PRIVATE_EXPEDITED          (1 << 3)
+#define MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED (1 << 4)
 
 #define PAGE    4096
 #define REGIONS 9

@@ -142,7 +142,7 @@ static char reason[SAFEPOINT_REASON], where[SAFEPOINT_REASON];
 
 static int check(struct target *t)
 {
-    struct safepoint place = {input_of(t), &t->maps, t->fs_base};
+    struct safepoint place = {SAFEPOINT_FOR_LIBC, input_of(t), &t->maps, t->fs_base};
     struct failure f = {.text = ""};
     int result = safepoint_check(&place, reason, where, &f);
     if (result < 0)
