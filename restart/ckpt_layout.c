@@ -18,6 +18,7 @@
 #include "stubs/agent.h"
 #include "stubs/mem.h"
 #include "stubs/raw.h"
+#include "stubs/record.h"
 
 #define SEGMENTS_MAX 65000 /* e_phnum has 16 bits */
 
@@ -259,7 +260,8 @@ static void fill_header(void)
                                .page_size = IMAGE_PAGE,
                                .time = (uint64_t)now.tv_sec,
                                .entry = (uintptr_t)resume_entry,
-                               .params = (uintptr_t)&hijack_params};
+                               .params = (uintptr_t)&hijack_params,
+                               .record = (uintptr_t)&hijack_record};
     text_add(&kernel, name.release);
     text_add(&kernel, " ");
     text_add(&kernel, name.version);

@@ -7,13 +7,17 @@
  * with each generation.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "restart/build_id.h"
 #include "restart/ckpt.h"
 #include "stubs/mem.h"
 #include "stubs/raw.h"
+
+extern const char __ehdr_start[], _end[]; /* the linker's: the ends of this library */
 
 #define FLAG(a, b) ((unsigned)(a) | (unsigned)(b) << 8)
 
@@ -207,6 +211,12 @@ static int is_vdso(void)
     return strcmp(at.path, "[vdso]") == 0 || starts(at.path, "[vvar");
 }
 
+/* Our own library's: that a newer one is installed one day must not make the image useless. */
+static int is_agent(void)
+{
+    return at.map.start < (uintptr_t)_end && at.map.end > (uintptr_t)__ehdr_start;
+}
+
 static int is_ours(void)
 {
     return at.map.start >= ckpt.scratch && at.map.end <= ckpt.scratch + ckpt.scratch_size;
@@ -245,6 +255,8 @@ static long end_mapping(const char *flags)
         return result;
     if (at.map.kind != IMAGE_VDSO)
         result = at.map.flags & IMAGE_SHARED ? classify_shared() : classify_private();
+    if (at.map.kind == IMAGE_FILE && is_agent())
+        at.map.flags |= IMAGE_OWN;
     return result ? result : append();
 }
 
@@ -267,7 +279,7 @@ static long read_line(const char *line)
     return 0;
 }
 
-long ckpt_maps(void)
+static long read_maps(void)
 {
     static struct lines l;
     long result = lines_open(&l, "/proc/self/smaps");
@@ -277,4 +289,34 @@ long ckpt_maps(void)
         result = read_line(line);
     lines_close(&l);
     return result || ckpt.map_count ? result : ckpt_fail(-EINVAL, "nothing in", "/proc/self/smaps");
+}
+
+/* --- build-ids: from the first pages in memory, as no file of the program may be opened --- */
+
+static int memory;
+
+static int read_mapping(void *context, void *to, size_t size, uint64_t offset)
+{
+    const struct image_map *m = context;
+    if (offset > m->end - m->start || size > m->end - m->start - offset)
+        return -1;
+    return raw(SYS_pread64, memory, to, size, m->start + offset) != (long)size;
+}
+
+long ckpt_maps(void)
+{
+    long result = read_maps();
+    if (result)
+        return result;
+    memory = (int)raw(SYS_openat, -100, "/proc/self/mem", O_RDONLY | O_CLOEXEC);
+    if (memory < 0)
+        return ckpt_fail(memory, "cannot open", "/proc/self/mem");
+    for (size_t i = 0; i < ckpt.map_count; i++) {
+        struct image_map *m = &ckpt.maps[i];
+        struct image_file *f = &ckpt.files[m->file];
+        if (m->kind == IMAGE_FILE && m->offset == 0 && !f->build_size)
+            f->build_size = build_id(read_mapping, m, f->build_id);
+    }
+    raw(SYS_close, memory);
+    return 0;
 }

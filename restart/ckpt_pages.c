@@ -4,6 +4,7 @@
  *   anonymous        pages that are present or swapped, but for the zero page
  *   private file     pages copied on write; a writable mapping whole (up to WHOLE_MAX), so that
  * debuggers, which take what is missing from a partly stored segment for zeros, see its variables
+ *   our own library  all pages
  *   carried          all pages of the file
  *   vdso             whole, for debuggers; vvar and shared mappings: none
  *
@@ -181,7 +182,8 @@ static long pages_of(struct image_map *map, int memory)
         return 0;
     if (map->kind == IMAGE_CARRIED)
         return carry(map, memory);
-    if (map->kind == IMAGE_FILE && map->prot & PROT_WRITE && map->end - map->start <= WHOLE_MAX)
+    if (map->flags & IMAGE_OWN ||
+        (map->kind == IMAGE_FILE && map->prot & PROT_WRITE && map->end - map->start <= WHOLE_MAX))
         return add_run(map, map->start, file_end(map), 0);
     return scan_works ? scan_pages(map) : read_pages(map);
 }

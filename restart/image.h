@@ -23,7 +23,7 @@
 #include <time.h>
 
 #define IMAGE_MAGIC       0x4b434a4849ULL /* "IHJCK" */
-#define IMAGE_VERSION     1
+#define IMAGE_VERSION     2
 #define IMAGE_OWNER       "HIJACK"
 #define IMAGE_PAGE        4096ULL
 #define IMAGE_RUN_MAX     (4ULL << 20) /* longest run: the unit of checking and of parallel reading */
@@ -33,6 +33,7 @@
 #define IMAGE_SIGNALS     64
 #define IMAGE_AUXV_MAX    64
 #define IMAGE_CPUS        8192
+#define IMAGE_BUILD_ID    32
 
 enum image_note {
     IMAGE_NOTE_HEADER = 0x484a0001, /* struct image_header */
@@ -51,11 +52,12 @@ struct image_header {
     uint32_t version;
     uint32_t size; /* sizeof(struct image_header) */
     uint64_t page_size;
-    uint64_t data;     /* file offset of the first stored page */
-    uint64_t end;      /* size of the file */
-    uint64_t time;     /* seconds since 1970 */
-    uint64_t entry;    /* resume_entry(struct resume_handover *) in the image */
-    uint64_t params;   /* address of hijack_params in the image */
+    uint64_t data;   /* file offset of the first stored page */
+    uint64_t end;    /* size of the file */
+    uint64_t time;   /* seconds since 1970 */
+    uint64_t entry;  /* resume_entry(struct resume_handover *) in the image */
+    uint64_t params; /* address of hijack_params in the image */
+    uint64_t record; /* of hijack_record */
     uint64_t
         xstate_mask; /* extended state in the signal frame (XSTATE_BV of the frame's sw_reserved) */
     uint64_t xstate_size;              /* its size there; 0: legacy frame */
@@ -67,10 +69,9 @@ struct image_header {
 
 enum image_kind {
     IMAGE_ANONYMOUS = 1, /* private */
-    IMAGE_CARRIED, /* private, of a file that has gone: all its pages are stored, it comes back as
-                      anonymous */
-    IMAGE_FILE,    /* private or shared mapping of a file that is there by name */
-    IMAGE_VDSO,    /* vvar, vvar_vclock or vdso: moved, never stored */
+    IMAGE_CARRIED,       /* private, of a file that has gone: all its pages are stored */
+    IMAGE_FILE,          /* private or shared mapping of a file that is there by name */
+    IMAGE_VDSO,          /* vvar, vvar_vclock or vdso: moved, never stored */
 };
 
 #define IMAGE_SHARED     0x01u
@@ -87,6 +88,8 @@ enum image_kind {
 #define IMAGE_NOHUGE     0x800u
 #define IMAGE_MERGEABLE  0x1000u
 #define IMAGE_MAYWRITE   0x2000u /* shared: the file was opened for writing */
+#define IMAGE_OWN                                                                                  \
+    0x4000u /* of our own library: all pages are stored, and the file may have changed */
 
 struct image_map {
     uint64_t start, end;
@@ -104,8 +107,9 @@ struct image_map {
 struct image_file {
     uint64_t dev, inode, size;
     int64_t mtime, mtime_nsec;
-    uint32_t path; /* in the strings */
-    uint32_t padding;
+    uint32_t path;       /* in the strings */
+    uint32_t build_size; /* of an ELF file's build-id; 0: it has none */
+    uint8_t build_id[IMAGE_BUILD_ID];
 };
 
 #define IMAGE_RUN_GUARD 1u /* no bytes: MADV_GUARD_INSTALL */

@@ -42,12 +42,16 @@ static void set_layout(struct restart_plan *plan)
         fail("gdb-hijack: cannot set brk (prctl PR_SET_MM_MAP); the restart has failed\n");
 }
 
-/* The shadow may drop what it holds: the program has it now. */
+/* The shadow drops what it holds, as the program has it now, and then answers: were the program to
+ * run before, a pipe that it closes would have no end of file yet, and a flock that it lets go
+ * would still be held. The socket's time limits (shadow/control.c) bound the wait. */
 static void send_done(const struct restart_plan *plan)
 {
+    unsigned char answer[sizeof plan->done];
     if (plan->connection < 0)
         return;
     raw(SYS_write, plan->connection, plan->done, plan->done_size);
+    raw(SYS_read, plan->connection, answer, sizeof answer);
     raw(SYS_close, plan->connection);
 }
 

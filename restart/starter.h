@@ -22,6 +22,12 @@
 #include "restart/starter_fds.h"
 #include "stubs/agent.h"
 
+/* A memory file that stands for one that has gone. */
+struct memory_file {
+    const struct image_map *map; /* the first of its name */
+    int fd;
+};
+
 struct image {
     int fd;
     const char *path;
@@ -35,6 +41,8 @@ struct image {
     void *fds;
     size_t map_count, file_count, run_count, string_size, fds_size;
     uint64_t *place; /* of each map: where its memory stands until the restart library moves it */
+    struct memory_file *memory_files;
+    size_t memory_count;
     bool accept_changed; /* --accept-changed-files */
     char error[8192];
 };
@@ -60,6 +68,11 @@ int memory_reserve(struct image *image);
 /* Maps all memory at temporary addresses; files are opened, compared with the image and closed
  * again. */
 int memory_map(struct image *image);
+/* Maps one mapping at an address that the kernel chooses: *at, MAP_FAILED with errno when it will
+ * not. 0, or -errno when its file is not what it was. starter_files.c. */
+int files_map(struct image *image, const struct image_map *m, void **at);
+/* Closes the memory files, when every page has been read in. */
+void files_close(struct image *image);
 /* Reads the stored pages in, on several threads, and checks them; then gives all memory its
  * attributes. */
 int memory_read(struct image *image);

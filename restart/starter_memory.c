@@ -6,13 +6,11 @@
  * only to move whole mappings.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "restart/checksum.h"
@@ -60,74 +58,19 @@ int memory_reserve(struct image *image)
  * -----------------------------------------------------------------------------------------------------
  */
 
-static int changed(struct image *image, const char *path, const char *how)
-{
-    return image_fail(image, -ESTALE,
-                      "the program has '%s' mapped, which has %s since the image was made; put the "
-                      "old file back%s",
-                      path, how,
-                      image->accept_changed ? "" : ", or accept it with --accept-changed-files");
-}
-
-/* The same bytes? Modification time and size say so; a shared mapping shows the file as it is now
- * anyway. */
-static int compare_file(struct image *image, const struct image_map *m, int fd)
-{
-    const struct image_file *f = &image->files[m->file];
-    const char *path = image_string(image, f->path);
-    struct stat st;
-    if (fstat(fd, &st))
-        return image_fail(image, -errno, "cannot look at the mapped file '%s': %s", path,
-                          strerror(errno));
-    if (image->accept_changed)
-        return 0;
-    if ((uint64_t)st.st_size != f->size)
-        return changed(image, path, "another size");
-    if (st.st_mtim.tv_sec != f->mtime || st.st_mtim.tv_nsec != f->mtime_nsec)
-        return changed(image, path, "been changed");
-    return 0;
-}
-
-static int open_file(struct image *image, const struct image_map *m)
-{
-    const char *path = image_string(image, image->files[m->file].path);
-    bool write = m->flags & IMAGE_SHARED && m->flags & IMAGE_MAYWRITE;
-    int fd = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0)
-        return image_fail(image, -errno, "the program has '%s' mapped, which cannot be opened: %s",
-                          path, strerror(errno));
-    int result = compare_file(image, m, fd);
-    if (result)
-        close(fd);
-    return result ? result : fd;
-}
-
-static int map_flags(const struct image_map *m)
-{
-    int flags = m->flags & IMAGE_SHARED ? MAP_SHARED : MAP_PRIVATE;
-    flags |= m->kind == IMAGE_FILE ? 0 : MAP_ANONYMOUS;
-    flags |= m->flags & IMAGE_NORESERVE ? MAP_NORESERVE : 0;
-    return flags | (m->flags & IMAGE_GROWSDOWN ? MAP_GROWSDOWN : 0);
-}
-
 static int map_one(struct image *image, size_t index)
 {
     const struct image_map *m = &image->maps[index];
-    bool file = m->kind == IMAGE_FILE;
-    int fd = file ? open_file(image, m) : -1;
-    if (file && fd < 0)
-        return fd;
-    int prot = (int)m->prot | (m->runs ? PROT_WRITE : 0);
-    void *at = mmap(NULL, m->end - m->start, prot, map_flags(m), fd, file ? (off_t)m->offset : 0);
-    int error = errno;
-    if (file)
-        close(fd);
+    void *at = MAP_FAILED;
+    int result = files_map(image, m, &at);
+    if (result)
+        return result;
     image->place[index] = (uintptr_t)at;
     if (at != MAP_FAILED)
         return 0;
-    return image_fail(image, -error, "cannot map %llu bytes%s%s: %s",
+    return image_fail(image, -errno, "cannot map %llu bytes%s%s: %s",
                       (unsigned long long)(m->end - m->start), m->name ? " of " : "",
-                      image_string(image, m->name), strerror(error));
+                      image_string(image, m->name), strerror(errno));
 }
 
 int memory_map(struct image *image)
@@ -283,5 +226,6 @@ int memory_read(struct image *image)
     int result = read_all(image);
     for (size_t i = 0; i < image->map_count && !result; i++)
         result = image->place[i] ? finish_one(image, i) : 0;
+    files_close(image);
     return result;
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "restart/starter.h"
+#include "stubs/record.h"
 
 #define SPECIALS   7
 #define STACK_SIZE 65536
@@ -236,6 +237,14 @@ static void set_params(const struct image *image)
     *params = *image->params;
 }
 
+/* A release must end the shadow that the program has now. The old one goes on where it lived. */
+static void set_shadow(const struct image *image, const struct starter_fds_session *session)
+{
+    struct hijack_record *record = memory_at(image, image->header.record);
+    if (session->connection < 0)
+        record->shadow = session->shadow > 0 ? (int32_t)session->shadow : 0;
+}
+
 int plan_go(struct image *image, const struct starter_fds_session *session)
 {
     go_function go;
@@ -253,6 +262,7 @@ int plan_go(struct image *image, const struct starter_fds_session *session)
     plan->done_size = (uint32_t)session->done_size;
     memcpy(plan->done, session->done, sizeof plan->done);
     set_params(image);
+    set_shadow(image, session);
     close(image->fd);
     sigfillset(&all);
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, 8);

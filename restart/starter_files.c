@@ -1,0 +1,236 @@
+/*
+ * starter_files.c - the files behind the program's mappings: opened by name and compared, or, where
+ * all pages are in the image (IMAGE_CARRIED, and our own library when another one is installed
+ * now), an empty memory file that only lends its name to the mapping. Debuggers, and gdb-hijack
+ * itself, know libraries by that name.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "restart/build_id.h"
+#include "restart/starter.h"
+
+#define NAME_MAX_MEMFD 200 /* of memfd_create(2)'s 249 */
+
+static const char memory_prefix[] = "/memfd:", deleted_suffix[] = " (deleted)";
+
+/* --- comparing --- */
+
+static int changed(struct image *image, const char *path, const char *how)
+{
+    return image_fail(image, -ESTALE,
+                      "the program has '%s' mapped, which has %s since the image was made; put the "
+                      "old file back%s",
+                      path, how,
+                      image->accept_changed ? "" : ", or accept it with --accept-changed-files");
+}
+
+static int other_build(struct image *image, const struct image_file *f)
+{
+    char hex[2 * IMAGE_BUILD_ID + 1] = "";
+    for (uint32_t i = 0; i < f->build_size; i++)
+        snprintf(hex + 2 * (size_t)i, 3, "%02x", f->build_id[i]);
+    return image_fail(image, -ESTALE,
+                      "the program has '%s' mapped, which is another build now (upgraded since the "
+                      "image was made?); install the old version again: the one with build-id %s",
+                      image_string(image, f->path), hex);
+}
+
+static int read_fd(void *context, void *to, size_t size, uint64_t offset)
+{
+    return pread(*(int *)context, to, size, (off_t)offset) != (ssize_t)size;
+}
+
+/* 1: the same build; 0: another; -1: one of them has no build-id. */
+static int same_build(const struct image_file *f, int fd)
+{
+    uint8_t id[IMAGE_BUILD_ID];
+    uint32_t size = f->build_size ? build_id(read_fd, &fd, id) : 0;
+    if (!size)
+        return -1;
+    return size == f->build_size && memcmp(id, f->build_id, size) == 0;
+}
+
+/* The same bytes? An ELF file's build-id says so whatever its date (the same version installed
+ * again); of others, modification time and size; a shared mapping shows the file as it is now
+ * anyway. */
+static int compare(struct image *image, const struct image_map *m, int fd)
+{
+    const struct image_file *f = &image->files[m->file];
+    const char *path = image_string(image, f->path);
+    struct stat st;
+    if (fstat(fd, &st))
+        return image_fail(image, -errno, "cannot look at the mapped file '%s': %s", path,
+                          strerror(errno));
+    if (image->accept_changed && !(m->flags & IMAGE_OWN))
+        return 0;
+    int build = same_build(f, fd);
+    if (build == 0)
+        return other_build(image, f);
+    if ((uint64_t)st.st_size != f->size)
+        return changed(image, path, "another size");
+    if (build < 0 && (st.st_mtim.tv_sec != f->mtime || st.st_mtim.tv_nsec != f->mtime_nsec))
+        return changed(image, path, "been changed");
+    return 0;
+}
+
+static int open_named(struct image *image, const struct image_map *m)
+{
+    const char *path = image_string(image, image->files[m->file].path);
+    bool write = m->flags & IMAGE_SHARED && m->flags & IMAGE_MAYWRITE;
+    int fd = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return image_fail(image, -errno, "the program has '%s' mapped, which cannot be opened: %s",
+                          path, strerror(errno));
+    int result = compare(image, m, fd);
+    if (result)
+        close(fd);
+    return result ? result : fd;
+}
+
+/* --- memory files --- */
+
+/* The name that the mapping had when its file was there, however many restarts ago. */
+static const char *plain_name(const char *name, size_t *length)
+{
+    size_t prefix = strlen(memory_prefix), suffix = strlen(deleted_suffix);
+    if (strncmp(name, memory_prefix, prefix) == 0)
+        name += prefix;
+    *length = strlen(name);
+    if (*length > suffix && strcmp(name + *length - suffix, deleted_suffix) == 0)
+        *length -= suffix;
+    if (*length > NAME_MAX_MEMFD)
+        name += *length - NAME_MAX_MEMFD, *length = NAME_MAX_MEMFD;
+    return name;
+}
+
+/* Where the last stored page of the mapping lies in its file: beyond, the program gets SIGBUS, as
+ * before. */
+static uint64_t stored_end(const struct image *image, const struct image_map *m)
+{
+    if (!m->runs)
+        return 0;
+    const struct image_run *last = &image->runs[m->run + m->runs - 1];
+    return m->offset + (last->address + last->length - m->start);
+}
+
+static bool same_name(const struct image *image, const struct image_map *a,
+                      const struct image_map *b)
+{
+    return strcmp(image_string(image, a->name), image_string(image, b->name)) == 0;
+}
+
+/* One file for all mappings of that name, so that they are seen to belong together. */
+static uint64_t size_for(const struct image *image, const struct image_map *map)
+{
+    uint64_t size = 0;
+    for (size_t i = 0; i < image->map_count; i++) {
+        const struct image_map *m = &image->maps[i];
+        if ((m->kind == IMAGE_CARRIED || m->flags & IMAGE_OWN) && same_name(image, m, map) &&
+            stored_end(image, m) > size)
+            size = stored_end(image, m);
+    }
+    return size;
+}
+
+static int new_memory_file(struct image *image, const struct image_map *m)
+{
+    char name[NAME_MAX_MEMFD + 1];
+    size_t length;
+    uint64_t size = size_for(image, m);
+    struct rlimit limit;
+    const char *from = plain_name(image_string(image, m->name), &length);
+    memcpy(name, from, length);
+    name[length] = '\0';
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < size)
+        return -EFBIG; /* instead of SIGXFSZ */
+    int fd = memfd_create(name, MFD_CLOEXEC);
+    if (fd >= 0 && ftruncate(fd, (off_t)size)) {
+        close(fd);
+        return -EFBIG;
+    }
+    return fd < 0 ? -errno : fd;
+}
+
+static int memory_file(struct image *image, const struct image_map *m)
+{
+    for (size_t i = 0; i < image->memory_count; i++)
+        if (same_name(image, image->memory_files[i].map, m))
+            return image->memory_files[i].fd;
+    struct memory_file *files =
+        realloc(image->memory_files, (image->memory_count + 1) * sizeof *files);
+    if (!files)
+        return -ENOMEM;
+    image->memory_files = files;
+    int fd = new_memory_file(image, m);
+    if (fd >= 0)
+        files[image->memory_count++] = (struct memory_file){m, fd};
+    return fd;
+}
+
+/* The program's pages are private copies; the file's own, which they were copied from, can go. */
+void files_close(struct image *image)
+{
+    for (size_t i = 0; i < image->memory_count; i++) {
+        struct stat st;
+        int fd = image->memory_files[i].fd;
+        if (fstat(fd, &st) == 0)
+            fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, st.st_size);
+        close(fd);
+    }
+    free(image->memory_files);
+    image->memory_files = NULL;
+    image->memory_count = 0;
+}
+
+/* --- mapping --- */
+
+static int map_flags(const struct image_map *m)
+{
+    int flags = m->flags & IMAGE_SHARED ? MAP_SHARED : MAP_PRIVATE;
+    flags |= m->flags & IMAGE_NORESERVE ? MAP_NORESERVE : 0;
+    return flags | (m->flags & IMAGE_GROWSDOWN ? MAP_GROWSDOWN : 0);
+}
+
+static void *map(const struct image_map *m, int fd)
+{
+    int prot = (int)m->prot | (m->runs ? PROT_WRITE : 0);
+    int flags = map_flags(m) | (fd < 0 ? MAP_ANONYMOUS : 0);
+    return mmap(NULL, m->end - m->start, prot, flags, fd, fd < 0 ? 0 : (off_t)m->offset);
+}
+
+/* Without a memory file (a system may forbid executable ones) anonymous memory must do. */
+static void *map_carried(struct image *image, const struct image_map *m)
+{
+    int fd = memory_file(image, m);
+    void *at = fd < 0 ? MAP_FAILED : map(m, fd);
+    return at == MAP_FAILED ? map(m, -1) : at;
+}
+
+static int map_named(struct image *image, const struct image_map *m, void **at)
+{
+    int fd = open_named(image, m);
+    if (fd < 0 && !(m->flags & IMAGE_OWN))
+        return fd;
+    *at = fd < 0 ? map_carried(image, m) : map(m, fd);
+    if (fd >= 0)
+        close(fd);
+    return 0;
+}
+
+int files_map(struct image *image, const struct image_map *m, void **at)
+{
+    int result = 0;
+    if (m->kind == IMAGE_FILE)
+        result = map_named(image, m, at);
+    else
+        *at = m->kind == IMAGE_CARRIED ? map_carried(image, m) : map(m, -1);
+    return result;
+}
