@@ -94,6 +94,9 @@ static void runs(struct target *target)
 static int leave_other_program(struct target *target, struct failure *f)
 {
     struct failure ignored;
+    /* An execve under a tracer ends with a SIGTRAP, which is not the program's. */
+    if (strcmp(inferior_pending_signal(target->inferior), "SIGTRAP") == 0)
+        inferior_console(target->inferior, "queue-signal 0", &ignored);
     inferior_detach(target->inferior, &ignored);
     return fail(f, -EAGAIN, "process %d has executed another program meanwhile; try again",
                 (int)target->info.pid);

@@ -68,7 +68,8 @@ int target_call(struct target *target, uint64_t *result, struct failure *f, tadd
 int target_string(struct target *target, const char *string, taddr *address, struct failure *f);
 /* Reads the address space again, after the target changed it. */
 int target_look_again(struct target *target, struct failure *f);
-/* Ends the service, if there was one: scratch memory gone, the target at its own place again, detached, running. */
+/* Ends the service, if there was one: scratch memory gone, the target at its own place again,
+ * detached, running. */
 int target_go(struct target *target, struct failure *f);
 
 #endif
