@@ -308,6 +308,9 @@ static int leave_request(struct work *w)
         return fail(&w->f, error, "another checkpoint of process %d is under way", pid);
     if (error)
         return fail_errno(&w->f, error, "the shadow of process %d did not take the request", pid);
+    /* A release, or an exec, may have come between. */
+    if (control_process(w->a->pid, &w->process) || (error = check_handler(w)))
+        return error ? error : fail(&w->f, -ESRCH, "process %d has ended", pid);
     /* The pidfd was opened before the shadow's word was compared with /proc: it is the process
      * meant. */
     if (syscall(SYS_pidfd_send_signal, w->pidfd, w->status.status.signal, NULL, 0) < 0)

@@ -204,6 +204,9 @@ static int step_safe_point(struct hijack *h, struct failure *f)
     h->target.purpose = h->options->loader->purpose;
     int code = target_find_safe_point(&h->target, h->options->safe_point_ms, unsafe_to_patch,
                                       h->replace, f);
+    if (code == 0 && agent_loaded(&h->target))
+        code = fail(f, -EEXIST, "process %d was hijacked by another gdb-hijack meanwhile",
+                    (int)h->options->pid);
     if (code == 0)
         code = inferior_register(h->target.inferior, arch.syscall_number, &number, f);
     if (code == 0)

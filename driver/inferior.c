@@ -13,6 +13,7 @@
 #define MAX_REGISTERS      64
 #define SHORT_WRITE        128 /* bytes */
 #define SET_UP_DEADLINE_MS 20000
+#define STUCK_DEADLINE_MS  500 /* for a gdb that waits in vain, to end */
 
 struct inferior {
     struct mi_session *mi;
@@ -195,11 +196,15 @@ int inferior_attach(struct inferior *inferior, pid_t pid, struct failure *f)
 {
     const struct mi_value *event;
     mi_drop_events(inferior->mi, NULL);
-    COMMAND(inferior, f, "cannot attach", NULL, "-target-attach %d", (int)pid);
+    int code = mi_command(inferior->mi, NULL, "-target-attach %d", (int)pid);
+    if (code == -ETIMEDOUT)
+        mi_session_set_deadline(inferior->mi, STUCK_DEADLINE_MS);
+    if (code < 0)
+        return gdb_failed(inferior, code, "cannot attach", f);
     inferior->pid = pid;
     inferior->fresh = false;
-    int code = mi_wait_event(inferior->mi, "stopped", &event,
-                             -1); /* ^done comes before the process has stopped */
+    code = mi_wait_event(inferior->mi, "stopped", &event,
+                         -1); /* ^done comes before the process has stopped */
     if (code < 0)
         return gdb_failed(inferior, code, "cannot attach", f);
     return find_pending_signal(inferior, mi_string(event, "signal-name"), f);

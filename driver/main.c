@@ -1,7 +1,9 @@
 /* main.c - gdb-hijack: chooses the command. A process id alone means `hijack`. */
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "driver/commands.h"
 
@@ -36,6 +38,15 @@ static bool means_hijack(const char *argument)
     return argument[0] == '-' || strspn(argument, "0123456789") == strlen(argument);
 }
 
+/* A file of ours at descriptor 2 would get our messages. */
+static bool fill_standard(void)
+{
+    int fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd < 3)
+        fd = dup(fd);
+    return fd >= 0 && close(fd) == 0;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) {
@@ -50,6 +61,9 @@ int main(int argc, char **argv)
         printf("gdb-hijack %s\n", HIJACK_VERSION);
         return 0;
     }
+    /* what a restart lacks is the program's affair */
+    if (strcmp(argv[1], "restart") != 0 && !fill_standard())
+        return EXIT_USAGE;
     for (size_t i = 0; i < COMMANDS; i++) {
         if (strcmp(argv[1], commands[i].name) != 0)
             continue;

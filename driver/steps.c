@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "driver/interrupt.h"
 #include "driver/steps.h"
 #include "driver/target.h"
 
@@ -14,11 +15,12 @@ int steps_begin(struct steps *steps, const char *name, struct failure *f)
     const char *die = getenv("HIJACK_FAULT_STEP"), *fails = getenv("HIJACK_FAULT_FAIL");
     steps->name = name;
     steps->began = target_now();
+    interrupt_guard();
     if (die && strcmp(die, name) == 0)
         raise(SIGKILL);
     if (fails && strcmp(fails, name) == 0)
         return fail(f, -EIO, "step %s fails, as HIJACK_FAULT_FAIL asks", name);
-    return 0;
+    return interrupt_check(f);
 }
 
 void steps_end(struct steps *steps, const char *format, ...)

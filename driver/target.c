@@ -1,5 +1,6 @@
 /* target.c - see target.h. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 
 #include "driver/arch.h"
 #include "driver/files.h"
+#include "driver/interrupt.h"
 #include "driver/target.h"
 
 uint64_t target_now(void)
@@ -67,12 +69,27 @@ int target_open(struct target *target, pid_t pid, mi_trace *trace, struct failur
     return code;
 }
 
+/* An attach sends SIGSTOP. A process in an uninterruptible wait, the parent of a vfork for one,
+ * takes it when gdb has given up, and nobody is there to let it go on. SIGCONT takes it back. */
+static void close_gdb(struct target *target)
+{
+    struct proc_info now;
+    struct failure ignored;
+    inferior_close(target->inferior);
+    target->inferior = NULL;
+    if (target->stop_left && proc_read(target->info.pid, &now, &ignored) == 0 &&
+        now.start_time == target->info.start_time && !now.tracer &&
+        (now.state == 'T' || now.signals_pending & 1u << (SIGSTOP - 1)))
+        kill(target->info.pid, SIGCONT);
+    target->stop_left = false;
+}
+
 void target_close(struct target *target)
 {
     struct failure ignored;
     if (target->inferior && inferior_attached(target->inferior) && !target->served)
         target_let_go(target, &ignored);
-    inferior_close(target->inferior);
+    close_gdb(target);
     objects_free(target->objects);
     maps_free(&target->maps);
     memset(target, 0, sizeof *target);
@@ -106,6 +123,7 @@ int target_attach(struct target *target, struct failure *f)
 {
     stands_still(target);
     int code = inferior_attach(target->inferior, target->info.pid, f);
+    target->stop_left = code < 0;
     if (code == 0 && program_of(target->info.pid) != target->program)
         code = leave_other_program(target, f);
     if (code < 0)
@@ -202,7 +220,9 @@ int target_find_safe_point(struct target *target, int deadline_ms, target_unsafe
     uint64_t deadline = target_now() + (uint64_t)deadline_ms * 1000000u;
     char reason[SAFEPOINT_REASON] = "";
     for (;;) {
-        int code = look_if_changed(target, f);
+        int code = interrupt_check(f);
+        if (code == 0)
+            code = look_if_changed(target, f);
         if (code == 0)
             code = is_safe(target, extra, context, reason, f);
         if (code != 0)
@@ -224,8 +244,7 @@ int target_find_safe_point(struct target *target, int deadline_ms, target_unsafe
 int target_retake(struct target *target, mi_trace *trace, int deadline_ms, target_unsafe *extra,
                   void *context, struct failure *f)
 {
-    inferior_close(target->inferior);
-    target->inferior = NULL;
+    close_gdb(target);
     target->served = false;
     runs(target);
     int code = start_gdb(target, trace, f);

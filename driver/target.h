@@ -27,6 +27,7 @@ struct target {
                       0: none */
     taddr scratch_wanted;         /* where it was, or would have been, when gdb died */
     char where[SAFEPOINT_REASON]; /* the function it was stopped in, for the user; or "" */
+    bool stop_left;               /* an attach failed: the stop that it sent may come yet */
     uint64_t stopped_at; /* CLOCK_MONOTONIC, ns: since when it has stood still; 0: it runs */
     uint64_t still_ns;   /* how long it stood still in all */
 };

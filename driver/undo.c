@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "driver/agent.h"
+#include "driver/interrupt.h"
 #include "driver/steps.h"
 #include "driver/text.h"
 #include "driver/undo.h"
@@ -86,12 +87,21 @@ static int undo_replace(struct target *target, struct hijack_record *record, str
     return code < 0 ? code : agent_write_record(target, record, false, f);
 }
 
+/* A forked child has its parent's record, and must leave the parent its shadow. */
+static bool is_own(struct target *target)
+{
+    struct hijack_params params;
+    struct failure ignored;
+    return agent_read_params(target, &params, &ignored) == 0 &&
+           params.pid == target->info.innermost_pid && params.start_time == target->info.start_time;
+}
+
 /* The shadow of this process, and nobody else: checked by its name, as pids are used again. */
-static void end_shadow(pid_t shadow)
+static void end_shadow(struct target *target, pid_t shadow)
 {
     struct proc_info info;
     struct failure ignored;
-    if (shadow > 0 && proc_read(shadow, &info, &ignored) == 0 &&
+    if (shadow > 0 && is_own(target) && proc_read(shadow, &info, &ignored) == 0 &&
         strcmp(info.name, "hijack-shadow") == 0)
         kill(shadow, SIGTERM);
 }
@@ -120,7 +130,7 @@ int undo_all(struct target *target, struct failure *f)
     if (code == 0)
         code = undo_left_scratch(target, &record, f);
     if (code == 0)
-        end_shadow(record.shadow);
+        end_shadow(target, record.shadow);
     return code < 0 ? code : agent_unload(target, f);
 }
 
@@ -153,6 +163,7 @@ enum hijack_outcome undo_failed(struct target *target, const struct hijack_optio
 {
     struct failure undoing = {0};
     size_t used = strlen(f->text);
+    interrupt_forget();
     if (ended(target)) {
         snprintf(f->text + used, sizeof f->text - used, "; process %d has ended",
                  (int)target->info.pid);

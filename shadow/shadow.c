@@ -22,17 +22,16 @@
 
 static struct shadow shadow;
 
-/* The program's dispositions and mask were inherited. The terminal's signals are for the program
- * alone; SIGTERM comes through the signalfd. */
+/* The program's dispositions and mask were inherited. What the terminal sends, or anybody to the
+ * whole process group, is for the program alone; SIGTERM comes through the signalfd. */
 static int settle_signals(void)
 {
-    static const int ignored[] = {SIGINT,  SIGQUIT, SIGHUP,  SIGTSTP,
-                                  SIGTTIN, SIGTTOU, SIGPIPE, SIGWINCH};
+    static const int own[] = {SIGTERM, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
     sigset_t none, term;
     for (int s = 1; s < NSIG; s++)
-        signal(s, SIG_DFL);
-    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
-        signal(ignored[i], SIG_IGN);
+        signal(s, SIG_IGN);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        signal(own[i], SIG_DFL);
     sigemptyset(&term);
     sigaddset(&term, SIGTERM);
     sigemptyset(&none);

@@ -1,0 +1,92 @@
+#!/usr/bin/env bats
+# What others do while a process is in our hands: the user's Ctrl-C, a reader of our messages that goes away, a second
+# gdb-hijack, a forked child, signals to the whole process group.
+
+load lib
+
+setup() {
+    work_begin
+    start_target childless
+}
+teardown() { work_end; }
+
+mapped() { grep -q libhijack "/proc/$PID/maps"; }
+shadow_of() { as "$GDB_HIJACK" status --json "$PID" | grep -o '"shadow": [0-9]*' | grep -o '[0-9]*'; }
+
+# A gdb that starts late, so that others come between what is looked at before and the attach.
+late_gdb() {
+    mkdir "$DIR/late"
+    printf '#!/bin/sh\nwhile ! test -e "%s/go"; do sleep 0.01; done\nexec gdb-real "$@"\n' "$DIR" >"$DIR/late/gdb"
+    ln -s "$(command -v gdb)" "$DIR/late/gdb-real"
+    chmod 755 "$DIR/late" "$DIR/late/gdb"
+}
+
+# interrupted SIGNAL STEP: hijacks with the dialogue shown, sends SIGNAL once STEP has been reported
+interrupted() {
+    "$PYTHON" - "$@" "$GDB_HIJACK" "$PID" 3>&- <<'PY'
+import os, signal, subprocess, sys
+name, step, program, pid = sys.argv[1:]
+p = subprocess.Popen([program, "hijack", "-v", pid], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                     preexec_fn=lambda: signal.signal(getattr(signal, name), signal.SIG_DFL))
+for line in p.stderr:
+    if line.startswith("  " + step + " "):
+        p.send_signal(getattr(signal, name))
+sys.exit(p.wait() % 256)
+PY
+}
+
+@test "Ctrl-C, a hang-up or a SIGTERM in mid-hijack: rolled back, or done when it was done" {
+    for signal in SIGINT SIGTERM SIGHUP SIGQUIT; do
+        for step in attach "safe point" load shadow replace; do
+            status=0
+            interrupted "$signal" "$step" || status=$?
+            [ "$status" = 0 ] || [ "$status" = 1 ] || [ "$status" = 3 ] || complain "$signal at $step: status $status"
+            if [ "$status" = 0 ]; then release; else not mapped || complain "$signal at $step: half a hijack"; fi
+        done
+    done
+    is_alive "$PID"
+}
+
+@test "a signal early in the hijack does stop it" {
+    status=0
+    interrupted SIGINT load || status=$?
+    [ "$status" = 3 ]
+    not mapped
+}
+
+@test "the reader of the messages goes away: the hijack is finished all the same" {
+    as "$GDB_HIJACK" "$PID" 2>&1 >/dev/null | true
+    [ "${PIPESTATUS[0]}" = 0 ]
+    mapped
+    release
+}
+
+@test "no standard descriptors at all" {
+    as "$GDB_HIJACK" hijack -v "$PID" <&- >&- 2>&-
+    mapped
+    release
+}
+
+@test "two hijacks of one process: the second refuses, the first stays complete" {
+    late_gdb
+    as env PATH="$DIR/late:$PATH" "$GDB_HIJACK" -q "$PID" 2>"$DIR/errors" 3>&- &
+    second=$!
+    wait_until pgrep -P "$second" >/dev/null
+    hijack
+    touch "$DIR/go"
+    status=0
+    wait "$second" || status=$?
+    [ "$status" = 1 ]
+    grep -q "meanwhile\|hijacked already" "$DIR/errors"
+    checkpoint
+    release
+    not mapped
+}
+
+@test "signals to the whole process group leave the shadow alone" {
+    hijack
+    shadow=$(shadow_of)
+    for signal in HUP INT QUIT USR1 USR2 ALRM VTALRM PROF 40; do kill -"$signal" "$shadow"; done
+    checkpoint
+    [ "$(shadow_of)" = "$shadow" ]
+}
