@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <dirent.h>
@@ -277,7 +278,9 @@ static int check_path(struct work *w)
     if (error)
         return error;
     directory_of(w, directory, sizeof directory);
-    error = can_write(w, directory);
+    struct stat st;
+    bool other = stat(directory, &st) == 0 && !S_ISDIR(st.st_mode);
+    error = other ? -ENOTDIR : can_write(w, directory);
     if (error)
         return fail_errno(&w->f, error,
                           "process %d (user %u) cannot write an image into directory '%s'%s",
