@@ -119,8 +119,20 @@ static int leave_other_program(struct target *target, struct failure *f)
                 (int)target->info.pid);
 }
 
+/* An attach would wake it up, and the stop would be lost. */
+static bool is_stopped(const struct target *target)
+{
+    struct proc_info now;
+    struct failure ignored;
+    return proc_read(target->info.pid, &now, &ignored) == 0 && now.state == 'T';
+}
+
 int target_attach(struct target *target, struct failure *f)
 {
+    if (is_stopped(target))
+        return fail(f, -EBUSY,
+                    "process %d was stopped by a signal; let it go on first: kill -CONT %d",
+                    (int)target->info.pid, (int)target->info.pid);
     stands_still(target);
     int code = inferior_attach(target->inferior, target->info.pid, f);
     target->stop_left = code < 0;

@@ -90,3 +90,19 @@ PY
     checkpoint
     [ "$(shadow_of)" = "$shadow" ]
 }
+
+@test "stopped by its user after gdb-hijack has looked at it: refused, and it stays stopped" {
+    late_gdb
+    as env PATH="$DIR/late:$PATH" "$GDB_HIJACK" -q "$PID" 2>"$DIR/errors" 3>&- &
+    late=$!
+    wait_until pgrep -P "$late" >/dev/null
+    kill -STOP "$PID"
+    wait_until in_state T "$PID"
+    touch "$DIR/go"
+    status=0
+    wait "$late" || status=$?
+    [ "$status" = 1 ]
+    grep -q "kill -CONT $PID" "$DIR/errors"
+    in_state T "$PID"
+    kill -CONT "$PID"
+}
