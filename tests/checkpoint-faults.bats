@@ -4,7 +4,6 @@
 # program that has left is free.
 
 load lib
-# shellcheck disable=SC2154 # errors: set by expect
 
 setup() { work_begin; }
 teardown() {
@@ -24,6 +23,7 @@ fails() {
     local before
     before=$(contents)
     expect "$1" gdb_hijack checkpoint "$PID" -o "$3" "${@:4}" || return 1
+    # shellcheck disable=SC2154 # set by expect
     grep -qE "$2" <<<"$errors" || complain "$errors" || return 1
     [ "$(contents)" = "$before" ] || complain "left: $(contents)" || return 1
     untraced
@@ -122,6 +122,7 @@ pss_of() { sed -n 's/^Pss: *\([0-9]*\) kB/\1/p' "/proc/$1/smaps_rollup"; }
     checkpoint_exit
     not test -e "/proc/$PID/exe"
     [ "$(pss_of "$shadow")" -lt 2048 ]
+    # shellcheck disable=SC2143 # ! would not fail the test
     [ -z "$(grep -l "$DIR/job.ckpt" /proc/[0-9]*/maps 2>/dev/null)" ] # nobody maps the image either
     [ "$(stat -c %s "$DIR/job.ckpt")" -gt 268435456 ]
     restart_ready
