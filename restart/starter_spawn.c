@@ -5,11 +5,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,51 +17,61 @@
 #include "restart/starter_fds_plan.h"
 
 #define START_TIMEOUT 10 /* seconds */
+#define STACK_SIZE    65536
 
-/* Both ends may stand below 3, where the shadow's descriptors go: they are moved first. */
-static void become_shadow(int socket, const char *path, const char *program, int error_pipe)
+static struct {
+    int socket; /* the shadow's end */
+    const char *path, *program;
+    int error; /* of clone or exec */
+    pid_t shadow;
+} job;
+
+static char middle_stack[STACK_SIZE] __attribute__((aligned(16)));
+static char shadow_stack[STACK_SIZE] __attribute__((aligned(16)));
+
+/* Our end may stand below 3, where the shadow's descriptors go: it is moved first. */
+static int become_shadow(void *unused)
 {
-    char *argv[] = {(char *)"hijack-shadow", (char *)path, NULL};
+    char *argv[] = {(char *)"hijack-shadow", (char *)job.path, NULL};
     char *envp[] = {NULL};
-    int errors = fcntl(error_pipe, F_DUPFD_CLOEXEC, 3);
-    int talk = fcntl(socket, F_DUPFD_CLOEXEC, 3);
-    if (errors >= 0 && talk >= 0 && dup2(talk, 0) == 0) {
+    int talk = fcntl(job.socket, F_DUPFD_CLOEXEC, 3);
+    (void)unused;
+    if (talk >= 0 && dup2(talk, 0) == 0) {
         close_range(1, 2, 0);
         close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
-        execve(program, argv, envp);
+        execve(job.program, argv, envp);
     }
-    int error = errno;
-    _exit(write(errors, &error, sizeof error) == sizeof error ? 1 : 2);
+    job.error = errno;
+    return 1;
 }
 
-/* fork(2) without exit signal and without libc's handlers: __WCLONE finds the child, nobody is told
- * of its end. */
-static pid_t fork_silently(void)
+/* Shares our memory and waits, as after vfork(2), until that child has another or has ended: a fork
+ * would copy the page tables of all the program's memory, and make the program pay for each page at
+ * its next write. No exit signal: nobody is told of the end. */
+static pid_t spawn(int (*child)(void *), char *stack)
 {
-    return (pid_t)syscall(SYS_clone, 0, 0, 0, 0, 0);
+    return clone(child, stack + STACK_SIZE, CLONE_VM | CLONE_VFORK, NULL);
 }
 
-static pid_t fork_shadow(int socket, const struct hijack_params *params, const char *program,
-                         int pipe_end)
+static int middle(void *unused)
 {
-    pid_t shadow = 0;
-    int pids[2], status;
-    if (pipe2(pids, O_CLOEXEC) < 0)
+    (void)unused;
+    job.shadow = spawn(become_shadow, shadow_stack);
+    if (job.shadow < 0)
+        job.error = errno;
+    return 0;
+}
+
+static pid_t fork_shadow(void)
+{
+    int status;
+    job.error = 0;
+    pid_t child = spawn(middle, middle_stack);
+    if (child < 0)
         return -errno;
-    pid_t middle = fork_silently();
-    if (middle == 0) {
-        shadow = fork_silently();
-        if (shadow == 0)
-            become_shadow(socket, params->socket, program, pipe_end);
-        _exit(write(pids[1], &shadow, sizeof shadow) != sizeof shadow);
-    }
-    close(pids[1]);
-    if (middle < 0 || read(pids[0], &shadow, sizeof shadow) != sizeof shadow)
-        shadow = -ECHILD;
-    close(pids[0]);
-    if (middle > 0)
-        waitpid(middle, &status, __WCLONE);
-    return shadow;
+    while (waitpid(child, &status, __WCLONE) < 0 && errno == EINTR)
+        ;
+    return job.error ? -job.error : job.shadow;
 }
 
 static int introduce(int fd, const struct hijack_params *params)
@@ -85,41 +95,19 @@ static int introduce(int fd, const struct hijack_params *params)
     return error ? error : reply.status;
 }
 
-/* The exec failed when its reason is in the pipe; the pipe's end means that it worked. */
-static int exec_error(int fd)
-{
-    int error;
-    return read(fd, &error, sizeof error) == sizeof error ? -error : 0;
-}
-
-static long spawn_over(int sockets[2], int errors[2], const struct hijack_params *params,
-                       const char *program)
-{
-    struct timeval limit = {.tv_sec = START_TIMEOUT};
-    setsockopt(sockets[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    pid_t shadow = fork_shadow(sockets[1], params, program, errors[1]);
-    close(sockets[1]);
-    close(errors[1]);
-    int error = shadow < 0 ? shadow : exec_error(errors[0]);
-    if (!error)
-        error = introduce(sockets[0], params);
-    return error ? error : shadow;
-}
-
 long starter_spawn_shadow(const struct hijack_params *params, const char *program)
 {
-    int sockets[2], errors[2];
+    int sockets[2];
+    struct timeval limit = {.tv_sec = START_TIMEOUT};
     if (getpid() == 1)
         return -ECHILD; /* it would be a child of the program: stubs/spawn.c */
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
         return -errno;
-    if (pipe2(errors, O_CLOEXEC) < 0) {
-        close(sockets[0]);
-        close(sockets[1]);
-        return -errno;
-    }
-    long shadow = spawn_over(sockets, errors, params, program);
+    setsockopt(sockets[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    job.socket = sockets[1], job.path = params->socket, job.program = program;
+    pid_t shadow = fork_shadow();
+    close(sockets[1]);
+    int error = shadow < 0 ? shadow : introduce(sockets[0], params);
     close(sockets[0]);
-    close(errors[0]);
-    return shadow;
+    return error ? error : shadow;
 }
