@@ -20,6 +20,12 @@ static const struct mapping *first_mapping(const struct target *target)
     return NULL;
 }
 
+static bool agent_symbol(const struct target *target, const char *name, taddr *address)
+{
+    const struct object *agent = objects_named(target->objects, LOAD_LIBRARY);
+    return agent && object_symbol(target->objects, agent, name, address);
+}
+
 bool agent_loaded(const struct target *target)
 {
     return first_mapping(target) != NULL;
@@ -59,14 +65,33 @@ static int unload_unrecorded(struct target *target, struct failure *f)
     return loader_map.unload(target, &record, f);
 }
 
+/* A mapping that is not writable yet means that loading ended before the data was there; a record
+ * without a way of unloading, that it ended before that was written. Nothing else was done then. */
+bool agent_cut_short(struct target *target)
+{
+    struct hijack_record record;
+    taddr address;
+    if (!agent_symbol(target, "hijack_record", &address))
+        return true;
+    const struct mapping *mapping = maps_find(&target->maps, address);
+    if (!mapping || !mapping->write ||
+        proc_read_memory(target->info.pid, address, &record, sizeof record) < 0)
+        return true;
+    return record.version == 0 || /* memory that was not written */
+           (record.version == HIJACK_RECORD_VERSION && !record.handle && !record.library_size);
+}
+
 int agent_unload(struct target *target, struct failure *f)
 {
     struct hijack_record record;
-    struct failure ignored;
-    bool recorded =
-        agent_read_record(target, &record, &ignored) == 0 && (record.handle || record.library_size);
-    int code = recorded ? load_recorded(&record)->unload(target, &record, f)
-                        : unload_unrecorded(target, f);
+    int code;
+    if (agent_cut_short(target)) {
+        code = unload_unrecorded(target, f);
+    } else {
+        code = agent_read_record(target, &record, f);
+        if (code == 0)
+            code = load_recorded(&record)->unload(target, &record, f);
+    }
     if (code == 0)
         code = target_look_again(target, f);
     if (code < 0 || !agent_loaded(target))
@@ -78,12 +103,6 @@ int agent_unload(struct target *target, struct failure *f)
 
 /* --- its variables and functions
  * ----------------------------------------------------------------------------------- */
-
-static bool agent_symbol(const struct target *target, const char *name, taddr *address)
-{
-    const struct object *agent = objects_named(target->objects, LOAD_LIBRARY);
-    return agent && object_symbol(target->objects, agent, name, address);
-}
 
 static int no_symbol(const char *name, struct failure *f)
 {

@@ -20,6 +20,8 @@ int agent_load(struct target *target, const struct loader *loader, const char *l
 /* Unloads it, also when it was loaded only in part; the record and the functions are gone. */
 int agent_unload(struct target *target, struct failure *f);
 bool agent_loaded(const struct target *target);
+/* Loaded, but its loading was cut short: nothing has been done with it. */
+bool agent_cut_short(struct target *target);
 
 int agent_read_record(struct target *target, struct hijack_record *record, struct failure *f);
 /* Writes the record's fixed part, or with `patches` all of it. */

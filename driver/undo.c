@@ -120,7 +120,7 @@ int undo_all(struct target *target, struct failure *f)
     struct hijack_record record;
     if (!agent_loaded(target))
         return load_close_left_open(target, f);
-    if (!objects_named(target->objects, LOAD_LIBRARY)) /* not even its code was there */
+    if (agent_cut_short(target))
         return agent_unload(target, f);
     int code = agent_read_record(target, &record, f);
     if (code == 0)
