@@ -180,6 +180,8 @@ static long commit(const char *path)
     /* The image is there under its name; a shadow lost now leaves a program that goes on, which is
      * no harm. */
     result = link_commit(&shadow);
+    if (!result)
+        fds_leave_terminal(&(struct fds_table){ckpt.fds, ckpt.fds_size, 0});
     return result ? ckpt_fail(result, "the shadow was lost when it should have taken over", "") : 0;
 }
 

@@ -239,12 +239,19 @@ static void ask_pipe(struct fds_entry *e)
     e->size = waiting;
 }
 
-/* A terminal's modes, in hexadecimal: the program set them and will rely on them. */
+static int in_background(int number)
+{
+    int group = 0;
+    return raw(SYS_ioctl, number, TIOCGPGRP, &group) == 0 && group != raw(SYS_getpgid, 0);
+}
+
+/* A terminal's modes, in hexadecimal: the program set them and will rely on them. Those that a
+ * background job finds are another's, mostly of a shell that edits a line. */
 static uint32_t terminal_modes(int number)
 {
     static unsigned char modes[64];
     char digits[2 * TERMIOS_BYTES + 1];
-    if (raw(SYS_ioctl, number, TCGETS, modes) != 0)
+    if (in_background(number) || raw(SYS_ioctl, number, TCGETS, modes) != 0)
         return 0;
     for (int i = 0; i < TERMIOS_BYTES; i++) {
         digits[2 * i] = "0123456789abcdef"[modes[i] >> 4];

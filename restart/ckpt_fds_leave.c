@@ -2,6 +2,8 @@
  * left behind. */
 #include <errno.h>
 #include <fcntl.h>
+#include <asm/termbits.h>
+#include <asm/ioctls.h>
 
 #include "restart/ckpt_text.h"
 #include "restart/fds.h"
@@ -34,6 +36,30 @@ long fds_sync(const struct fds_table *table, char *why, size_t size)
         return result;
     }
     return 0;
+}
+
+static int is_terminal(const struct fds_header *h, int number)
+{
+    for (uint32_t i = 0; i < h->count; i++)
+        if (fds_entries(h)[i].number == number)
+            return fds_entries(h)[i].kind == FDS_TERMINAL;
+    return 0;
+}
+
+/* Flags only: which characters the user had is not to be known. SIGTTOU is blocked here. */
+void fds_leave_terminal(const struct fds_table *table)
+{
+    struct termios modes;
+    int group = 0;
+    if (!is_terminal(table->data, 0) || !is_terminal(table->data, 1) ||
+        raw(SYS_ioctl, 0, TIOCGPGRP, &group) != 0 || group != raw(SYS_getpgid, 0) ||
+        raw(SYS_ioctl, 0, TCGETS, &modes) != 0 ||
+        (modes.c_lflag & (ICANON | ECHO | ISIG)) == (ICANON | ECHO | ISIG))
+        return;
+    modes.c_iflag = (modes.c_iflag & ~(INLCR | IGNCR | ISTRIP)) | ICRNL | IXON;
+    modes.c_oflag |= OPOST | ONLCR;
+    modes.c_lflag |= ICANON | ECHO | ECHOE | ECHOK | ISIG | IEXTEN;
+    raw(SYS_ioctl, 0, TCSETS, &modes);
 }
 
 static const char *cannot_travel(const struct fds_entry *e)

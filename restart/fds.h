@@ -26,6 +26,11 @@ long fds_sync(const struct fds_table *table, char *why, size_t size);
 /* Can everything go to the shadow? 0, or -ENOTSUP with the descriptor and the reason in `why`. */
 long fds_check_leaving(const struct fds_table *table, char *why, size_t size);
 
+/* The program ends now. Gives the terminal that it talks to (0 and 1 both are one, and it is in the
+ * foreground) the modes of a shell's command again when the program had made it raw: its shell
+ * takes over what a job that exits has left. */
+void fds_leave_terminal(const struct fds_table *table);
+
 void fds_free(struct fds_table *table);
 
 /* Sets `shares` of each entry, for fds_collect(); FDS_SHARING_UNKNOWN where the kernel does not

@@ -283,17 +283,27 @@ static int open_late(struct starter_fds *f, uint32_t i)
                               p->source == FROM_GIVEN ? p->path : "/dev/tty", strerror(-p->made));
 }
 
+/* In the background, setting modes stops us (SIGTTOU) until the shell's fg, as it does any program.
+ * So there only for modes that its input depends on: a job that never touched them runs on. */
+static bool must_have_modes(int fd, const unsigned char *modes)
+{
+    const tcflag_t plain = ICANON | ECHO | ISIG;
+    tcflag_t local;
+    memcpy(&local, modes + 3 * sizeof local, sizeof local); /* the kernel's c_lflag */
+    return tcgetpgrp(fd) == getpgrp() || (local & plain) != plain;
+}
+
 static void restore_modes(const struct starter_fds *f, const struct fds_entry *e, int fd)
 {
     unsigned char modes[TERMIOS_BYTES];
     const char *digits = fds_string(f->h, e->extra);
-    if (e->kind != FDS_TERMINAL || strlen(digits) != 2 * TERMIOS_BYTES ||
-        tcgetpgrp(fd) != getpgrp())
+    if (e->kind != FDS_TERMINAL || strlen(digits) != 2 * TERMIOS_BYTES)
         return;
     for (int i = 0; i < TERMIOS_BYTES; i++)
         if (sscanf(digits + 2 * i, "%2hhx", &modes[i]) != 1)
             return;
-    ioctl(fd, TCSETS, modes);
+    if (must_have_modes(fd, modes))
+        ioctl(fd, TCSETS, modes);
 }
 
 /* Offset and flags of the open file description; those from the shadow have kept theirs. */
