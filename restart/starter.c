@@ -15,7 +15,7 @@ enum { REFUSED = 1, USAGE = 2, FAILED = 3 };
 struct options {
     const char *named[256];
     size_t named_count;
-    int rollback, accept_changed, quiet;
+    int rollback, accept_changed, quiet, map;
     const char *image;
 };
 
@@ -26,6 +26,9 @@ static const char usage[] =
     "  --fd N=PATH             open PATH as descriptor N\n"
     "  --rollback-files        cut files that have grown since the image back to their old size\n"
     "  --accept-changed-files  take files as they are now\n"
+    "      --map               refused for now: memory mapped from the image would not behave as "
+    "the "
+    "program's own\n"
     "  -q, --quiet             no warnings\n"
     "      --help              this text\n";
 
@@ -35,6 +38,7 @@ static int parse(struct options *o, int argc, char **argv)
     static const struct option longs[] = {{"fd", 1, NULL, 'f'},
                                           {"rollback-files", 0, NULL, 'r'},
                                           {"accept-changed-files", 0, NULL, 'a'},
+                                          {"map", 0, NULL, 'm'},
                                           {"quiet", 0, NULL, 'q'},
                                           {"help", 0, NULL, 'h'},
                                           {0}};
@@ -45,6 +49,8 @@ static int parse(struct options *o, int argc, char **argv)
             o->rollback = 1;
         else if (c == 'a')
             o->accept_changed = 1;
+        else if (c == 'm')
+            o->map = 1;
         else if (c == 'q')
             o->quiet = 1;
         else
@@ -60,6 +66,20 @@ static int complain(const struct image *image, int status)
 {
     fprintf(stderr, "gdb-hijack: %s\n", image->error);
     return status;
+}
+
+/* A private mapping of the image is not anonymous memory: MADV_DONTNEED brings its old bytes back
+ * where allocators rely on zeros, MADV_FREE fails, mremap() grows it into what follows in the
+ * image, or into SIGBUS. userfaultfd would keep memory anonymous, but for an ordinary user it
+ * serves only faults of user mode (a read(2) into memory not yet filled returns EFAULT), and when
+ * whoever fills it is killed the rest reads as zeros, without a word. So there is no way that is
+ * right for every program. */
+static int refuse_map(struct image *image)
+{
+    return image_fail(image, -ENOTSUP,
+                      "--map is refused: memory mapped from '%s' would not behave as the program's "
+                      "own (madvise, mremap); without --map it is read in, at the speed of a copy",
+                      image->path);
 }
 
 /* All that can be found out, and all memory, without touching anything outside this process. */
@@ -112,7 +132,7 @@ int main(int argc, char **argv)
     int end = parse(&o, argc, argv);
     if (end)
         return end - 1;
-    if (image_open(&image, o.image))
+    if (image_open(&image, o.image) || (o.map && refuse_map(&image)))
         return complain(&image, REFUSED);
     return restart(&image, &o);
 }

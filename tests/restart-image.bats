@@ -96,3 +96,11 @@ END
     [ -z "$(find "$DIR" -name '*.tmp')" ]
     finish
 }
+
+@test "--map is refused, with the reason; the image is as good as before" {
+    make_image
+    expect 1 gdb_hijack restart --map --rollback-files "$DIR/job.ckpt" </dev/null
+    grep -q 'map is refused.*madvise' <<<"$errors"
+    restart_ready --rollback-files
+    finish
+}
