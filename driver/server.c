@@ -12,6 +12,7 @@
 #include "server_arch.h"
 #include "driver/server.h"
 
+#define ENTER_MS  2000
 #define ANSWER_MS 30000
 #define LEAVE_MS  5000
 
@@ -195,9 +196,9 @@ static bool asks(const struct server *server, long number, taddr pc)
 }
 
 /* Runs the target until the server asks for a request. */
-static int await_request(struct server *server, struct failure *f)
+static int await_request(struct server *server, int timeout_ms, struct failure *f)
 {
-    return run_until(server, asks, ANSWER_MS, f);
+    return run_until(server, asks, timeout_ms, f);
 }
 
 static int put_code(struct server *server, taddr pc, struct failure *f)
@@ -228,7 +229,11 @@ int server_enter(struct server *server, struct inferior *inferior, struct failur
     if (code == 0)
         code = inferior_set_pc(inferior, server->code + SERVER_RESTART_BYTES, f);
     if (code == 0)
-        code = await_request(server, f);
+        code = await_request(server, ENTER_MS, f);
+    if (code == -ETIMEDOUT)
+        code = fail(f, code,
+                    "a signal handler left for elsewhere before our code in the process ran; "
+                    "try again");
     if (code == 0)
         code = inferior_register(inferior, arch.argument[0], &server->request, f);
     if (code == 0)
@@ -244,7 +249,7 @@ static int request(struct server *server, struct server_request *request, struct
 {
     int code = inferior_write(server->inferior, server->request, request, sizeof *request, f);
     if (code == 0)
-        code = await_request(server, f);
+        code = await_request(server, ANSWER_MS, f);
     if (code == 0)
         code = inferior_read(server->inferior, server->request, request, sizeof *request, f);
     return code;
@@ -284,4 +289,9 @@ int server_leave(struct server *server, struct failure *f)
     return code < 0
                ? code
                : inferior_write(server->inferior, server->code, server->original, server->size, f);
+}
+
+int server_take_out(struct server *server, struct inferior *inferior, struct failure *f)
+{
+    return inferior_write(inferior, server->code, server->original, server->size, f);
 }

@@ -59,5 +59,8 @@ int server_syscall(struct server *server, long number, const uint64_t arguments[
 int server_call(struct server *server, taddr function, const uint64_t arguments[6], taddr stack,
                 uint64_t *result, struct failure *f);
 int server_leave(struct server *server, struct failure *f);
+/* Restores the slack after a server that was never reached. The target must not be able to return
+ * to it: no signal handler is on its stack. */
+int server_take_out(struct server *server, struct inferior *inferior, struct failure *f);
 
 #endif

@@ -170,6 +170,15 @@ static int read_memory(void *context, taddr address, void *to, size_t size)
     return inferior_read(target->inferior, address, to, size, &ignored);
 }
 
+/* The server saves all state on the program's stack, as a signal frame does. The kernel's own stack
+ * mapping grows; of another we know only where its mapping begins. */
+static bool lacks_room(const struct target *target, taddr sp)
+{
+    enum { ROOM = 16384 };
+    const struct mapping *stack = maps_find(&target->maps, sp);
+    return stack && strcmp(stack->path, "[stack]") != 0 && sp - stack->start < ROOM;
+}
+
 /* 1: safe; 0: not, with the reason; -errno. */
 static int is_safe(struct target *target, target_unsafe *extra, void *context,
                    char reason[SAFEPOINT_REASON], struct failure *f)
@@ -191,6 +200,10 @@ static int is_safe(struct target *target, target_unsafe *extra, void *context,
     if (*inferior_pending_signal(target->inferior)) {
         snprintf(reason, SAFEPOINT_REASON, "about to handle %s",
                  inferior_pending_signal(target->inferior));
+        return 0;
+    }
+    if (lacks_room(target, sp)) {
+        snprintf(reason, SAFEPOINT_REASON, "on a stack with little room");
         return 0;
     }
     if (extra && extra(context, target, pc, reason))

@@ -146,6 +146,18 @@ static bool ended(const struct target *target)
            now.start_time != target->info.start_time || now.state == 'Z' || now.state == 'X';
 }
 
+/* The server never asked for a request, so nothing was done. Its code is taken out where nobody can
+ * be on the way to it. */
+static int undo_entering(struct target *target, const struct hijack_options *options,
+                         struct failure *f)
+{
+    target->purpose = SAFEPOINT_FOR_LIBC;
+    int code = target_retake(target, options->trace, HIJACK_SAFE_POINT_MS, undo_unsafe, NULL, f);
+    if (code == 0)
+        code = server_take_out(&target->server, target->inferior, f);
+    return code < 0 ? code : target_let_go(target, f);
+}
+
 static int undo_with_new_gdb(struct target *target, const struct hijack_options *options,
                              struct failure *f)
 {
@@ -175,7 +187,8 @@ enum hijack_outcome undo_failed(struct target *target, const struct hijack_optio
     if (code == 0)
         code = target_go(target, &undoing);
     if (code < 0)
-        code = undo_with_new_gdb(target, options, &undoing);
+        code =
+            (target->scratch_wanted ? undo_with_new_gdb : undo_entering)(target, options, &undoing);
     if (code < 0 && ended(target)) {
         snprintf(f->text + used, sizeof f->text - used, "; process %d has ended",
                  (int)target->info.pid);

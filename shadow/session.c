@@ -123,9 +123,12 @@ void session_report(struct shadow *s, const struct frame_report *report)
     forward_report(s, report);
 }
 
+/* The program has ended. A shadow that holds nothing for the restart, because all was the
+ * terminal's, is of no more use: the restart makes its own. */
 static void left(struct shadow *s)
 {
     s->state = SHADOW_HELD;
+    s->end = s->held.count == 0;
     hold_lock(&s->held);
     if (!s->reported)
         return;

@@ -163,11 +163,11 @@ has_used() { # PID MILLISECONDS
 }
 
 # exit_and_restart NAME: started, hijacked at a random moment, checkpointed with --exit at another, restarted; the outcome
-# must be the undisturbed one. The disturbance may come too late: then there is nothing to hijack any more.
+# must be the undisturbed one.
 exit_and_restart() {
     program_inputs "$1" && start_program "${COMMAND[@]}" || return 1
-    moment_of_program 0 80 && hijack || return 1
-    random_moment 100
+    moment_of_program 0 50 && hijack || return 1
+    random_moment $((TOOK < 1000 ? TOOK / 10 + 1 : 100)) # or it may have ended
     checkpoint_exit || return 1
     restart && ends_with 0 || return 1
     [ "$(outcome)" = "$UNDISTURBED" ] || complain "$1: another outcome than undisturbed"

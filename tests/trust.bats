@@ -106,3 +106,34 @@ PY
     in_state T "$PID"
     kill -CONT "$PID"
 }
+
+@test "a handler that leaves by longjmp all the time: refused within seconds, nothing changed" {
+    cat >"$DIR/longjmp.c" <<'END'
+#include <setjmp.h>
+#include <signal.h>
+#include <sys/time.h>
+static sigjmp_buf again;
+static volatile long n;
+static void leave(int s) { (void)s; siglongjmp(again, 1); }
+int main(void)
+{
+    struct itimerval t = {{0, 1000}, {0, 1000}};
+    signal(SIGALRM, leave);
+    setitimer(ITIMER_REAL, &t, 0);
+    sigsetjmp(again, 1);
+    for (;;)
+        n++;
+}
+END
+    cc -O1 -o "$DIR/longjmp" "$DIR/longjmp.c"
+    start_program "$DIR/longjmp"
+    wait_until catches_alarm
+    snapshot before
+    expect 3 gdb_hijack -q "$PID"
+    grep -q 'everything was undone' <<<"$errors"
+    same_but_maps_and_mask
+    untraced
+    kill -KILL "$PID"
+}
+
+catches_alarm() { [ $((0x$(awk '/^SigCgt/ { print $2 }' "/proc/$PID/status") & 0x2000)) -ne 0 ]; }
