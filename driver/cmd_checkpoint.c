@@ -23,6 +23,7 @@
 #include <dirent.h>
 #include <unistd.h>
 
+#include "driver/blocked.h"
 #include "driver/commands.h"
 #include "driver/failure.h"
 #include "shadow/control.h"
@@ -306,6 +307,8 @@ static int leave_request(struct work *w)
     int pid = (int)w->a->pid;
     w->request.flags = w->a->leave ? FRAME_LEAVE : 0;
     w->request.exit_status = w->a->exit_status;
+    if (blocked_for(w->a->pid, &w->request.blocked_ns, &w->request.switches))
+        w->request.blocked_ns = 0;
     int error = control_ask(&w->control, FRAME_REQUEST, &w->request, sizeof w->request, NULL);
     if (error == -EBUSY)
         return fail(&w->f, error, "another checkpoint of process %d is under way", pid);

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "restart/ckpt.h"
 #include "restart/fds.h"
@@ -12,6 +11,7 @@
 #include "stubs/link.h"
 #include "stubs/mem.h"
 #include "stubs/raw.h"
+#include "stubs/reissue.h"
 
 struct ckpt ckpt;
 struct text ckpt_why;
@@ -228,11 +228,12 @@ static int ask(void)
     return result != -ECANCELED;
 }
 
-static uint64_t nanoseconds(void)
+/* The tool saw for how long the program had been blocked. When the program has not been blocked
+ * anew since then, it was in this very call. */
+static void tell_elapsed(ucontext_t *frame)
 {
-    struct timespec now;
-    raw(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+    if (request.blocked_ns && request.switches == handler_switches)
+        reissue_elapsed(frame, request.blocked_ns);
 }
 
 /* A program at its soft limit of descriptors must still be able to be checkpointed: lend ourselves
@@ -250,7 +251,7 @@ static void tell(long result, uint64_t began)
 {
     report.error = (int32_t)result;
     report.left = !result && request.flags & FRAME_LEAVE;
-    report.nanoseconds = nanoseconds() - began;
+    report.nanoseconds = handler_time() - began;
     mem_copy_string(report.path, request.path, sizeof report.path);
     link_report(&shadow, &report);
     link_close(&shadow);
@@ -258,12 +259,13 @@ static void tell(long result, uint64_t began)
 
 void handler_checkpoint(ucontext_t *frame)
 {
-    uint64_t began = nanoseconds();
+    uint64_t began = handler_time();
     struct rlimit limit;
     shadow.fd = -1;
     lend_descriptors(&limit);
     if (ask()) {
         memset(&report, 0, sizeof report);
+        tell_elapsed(frame);
         ckpt_why = (struct text){report.text, sizeof report.text, 0};
         long result = take(request.path, frame, &limit);
         tell(result, began);

@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 #define FRAME_MAGIC       0x4b4a4948u /* "HIJK" */
-#define FRAME_VERSION     1
+#define FRAME_VERSION     2
 #define FRAME_MAX_PAYLOAD 65536
 #define FRAME_BATCH       253 /* SCM_MAX_FD: descriptors in one message */
 #define FRAME_KEY         16
@@ -85,6 +85,8 @@ struct frame_hello {
 struct frame_request {
     uint32_t flags;
     int32_t exit_status;   /* with FRAME_LEAVE */
+    uint64_t blocked_ns;   /* for so long the application was blocked in its call; 0: not known */
+    uint64_t switches;     /* its voluntary context switches then */
     char path[FRAME_PATH]; /* absolute; empty: the default name */
 };
 

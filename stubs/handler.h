@@ -9,8 +9,8 @@
  * is to be continued whose restart block rt_sigreturn would drop (reissue.h).
  *
  * Invariants: all signals are blocked from the entry to the return; the program's stack is not
- * used; nothing but the saved pc and result register of a call that the signal interrupted is
- * changed in the frame.
+ * used; nothing but the saved pc, result register and timeout of a call that the signal interrupted
+ * is changed in the frame.
  */
 #ifndef STUBS_HANDLER_H
 #define STUBS_HANDLER_H
@@ -25,6 +25,10 @@ void handler_entry(int signal, void *info, ucontext_t *frame);
 void handler_restorer(void);
 extern unsigned char handler_stack[HANDLER_STACK_SIZE];
 extern int handler_busy; /* 1 while the handler runs; cleared by a restart */
+
+extern uint64_t
+    handler_switches;        /* the program's voluntary context switches when the signal came */
+uint64_t handler_time(void); /* CLOCK_MONOTONIC in nanoseconds */
 
 /* Called on our own stack. 0: return by rt_sigreturn. 1: return by hand, keeping the restart block.
  */

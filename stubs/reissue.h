@@ -9,16 +9,20 @@
  *
  * For calls that count time down the kernel has kept the rest (its restart block) until
  * rt_sigreturn forgets it: while the program goes on, restart_syscall(2) continues them exactly, so
- * the way out must not be rt_sigreturn (handler_resume). In the image such a call is issued anew.
+ * the way out must not be rt_sigreturn (handler_resume). In the image such a call is issued anew,
+ * with what remains of its time as far as that is known: sleeps exactly where the program gave a
+ * `rem`; those and poll, futex and epoll_wait less the time that the tool saw the program blocked
+ * (struct frame_request), never too little.
  *
  * Limits: an EINTR that a handler of the program itself has caused is not to be told from ours when
  * our signal comes in at that handler's very return (for calls with a restart block it is).
- * epoll_wait, semtimedop, sigtimedwait and socket timeouts begin anew.
+ * semtimedop, sigtimedwait and socket timeouts begin anew.
  */
 #ifndef STUBS_REISSUE_H
 #define STUBS_REISSUE_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <ucontext.h>
 
 enum reissue {
@@ -29,6 +33,13 @@ enum reissue {
 
 /* Changes the frame's pc and result register when it stands behind a call that was interrupted. */
 enum reissue reissue(ucontext_t *frame);
+
+/* So much time has passed, besides what was said before, since the call began: the frame issues it
+ * with so much less. After reissue(); nothing where no call was interrupted. */
+void reissue_elapsed(ucontext_t *frame, uint64_t nanoseconds);
+/* Changes the registers of call `number` so that it takes `elapsed` nanoseconds less;
+ * arch/ARCH/handler_remaining.c. */
+void reissue_shorten(greg_t *registers, long number, uint64_t elapsed);
 
 /* After REISSUE_CONTINUE: makes it restart_syscall. Leave by handler_resume(). */
 void reissue_continue(ucontext_t *frame);

@@ -244,20 +244,50 @@ static int has_restart_block(long number, const greg_t *g)
     return 0;
 }
 
+/* The call in the frame, as the program issued it. */
+static struct {
+    long number; /* -1: none */
+    gregset_t registers;
+    uint64_t elapsed;
+} call;
+
+static void restore_arguments(greg_t *g)
+{
+    static const unsigned char arguments[] = {REG_RDI, REG_RSI, REG_RDX, REG_R10};
+    for (unsigned i = 0; i < sizeof arguments; i++)
+        g[arguments[i]] = call.registers[arguments[i]];
+}
+
+void reissue_elapsed(ucontext_t *frame, uint64_t nanoseconds)
+{
+    greg_t *g = frame->uc_mcontext.gregs;
+    if (call.number < 0)
+        return;
+    call.elapsed += nanoseconds;
+    restore_arguments(g);
+    reissue_shorten(g, call.number, call.elapsed);
+}
+
 enum reissue reissue(ucontext_t *frame)
 {
     greg_t *g = frame->uc_mcontext.gregs;
+    call.number = -1;
     if (g[REG_RAX] != -EINTR)
         return REISSUE_NONE;
     long number = interrupted_number(g);
     if (number < 0 || number == SYS_close)
         return REISSUE_NONE;
+    memcpy(call.registers, g, sizeof call.registers);
+    call.number = number;
+    call.elapsed = 0;
     g[REG_RIP] -= SYSCALL_SIZE;
     g[REG_RAX] = number;
+    reissue_elapsed(frame, 0);
     return has_restart_block(number, g) ? REISSUE_CONTINUE : REISSUE_CALL;
 }
 
 void reissue_continue(ucontext_t *frame)
 {
+    restore_arguments(frame->uc_mcontext.gregs);
     frame->uc_mcontext.gregs[REG_RAX] = RESTART_SYSCALL;
 }
