@@ -16,8 +16,8 @@
 #define ANSWER_MS 30000
 #define LEAVE_MS  5000
 
-extern const unsigned char server_code[], server_code_end[], server_resume_pc[],
-    server_restart_pc[];
+extern const unsigned char server_code[];
+extern const uint64_t server_code_size, server_resume_offset, server_restart_offset;
 
 struct server_request {
     int64_t kind;
@@ -33,7 +33,7 @@ _Static_assert(offsetof(struct server_request, stack) == SERVER_STACK,
 
 size_t server_size(void)
 {
-    return (size_t)(server_code_end - server_code);
+    return server_code_size;
 }
 
 bool server_holds(const struct server *server, taddr pc)
@@ -74,7 +74,7 @@ static bool place_in(struct server *server, pid_t pid, const struct maps *maps,
         proc_read_memory(pid, place, there, size) < 0)
         return false;
     if (memcmp(there, server->original, size) != 0 &&
-        memcmp(there, server_code, (size_t)(server_resume_pc - server_code)) != 0)
+        memcmp(there, server_code, server_resume_offset) != 0)
         return false;
     server->code = place;
     server->size = size;
@@ -206,14 +206,14 @@ static int put_code(struct server *server, taddr pc, struct failure *f)
     unsigned char code[SERVER_MAX_CODE];
     uint64_t resume = pc, restart = pc - SERVER_RESTART_BYTES;
     memcpy(code, server_code, server->size);
-    memcpy(code + (server_resume_pc - server_code), &resume, sizeof resume);
-    memcpy(code + (server_restart_pc - server_code), &restart, sizeof restart);
+    memcpy(code + server_resume_offset, &resume, sizeof resume);
+    memcpy(code + server_restart_offset, &restart, sizeof restart);
     return inferior_write(server->inferior, server->code, code, server->size, f);
 }
 
 int server_enter(struct server *server, struct inferior *inferior, struct failure *f)
 {
-    uint64_t pc, number;
+    uint64_t pc = 0, number = 0;
     bool again = server_must_reissue(inferior);
     char watched[64];
     server->inferior = inferior;

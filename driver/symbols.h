@@ -22,8 +22,8 @@ struct symbols;
 struct symbols *symbols_open(Elf *elf, taddr bias);
 void symbols_close(struct symbols *symbols);
 
-/* By name, the default version of it; functions and data, no IFUNC resolvers. An exported name is found by the hash
- * table, any other by a look at every symbol of .symtab. */
+/* By name, the default version of it; functions and data, no IFUNC resolvers. An exported name is
+ * found by the hash table, any other by a look at every symbol of .symtab. */
 bool symbols_find_exported(struct symbols *symbols, const char *name, struct object_function *out);
 bool symbols_find(struct symbols *symbols, const char *name, struct object_function *out);
 /* All functions, by ascending address; the plainest name of an address first. */

@@ -183,7 +183,7 @@ static bool lacks_room(const struct target *target, taddr sp)
 static int is_safe(struct target *target, target_unsafe *extra, void *context,
                    char reason[SAFEPOINT_REASON], struct failure *f)
 {
-    taddr registers[64];
+    taddr registers[64] = {0};
     uint64_t pc, sp, thread_pointer;
     for (size_t i = 0; i < unwind_register_count; i++) {
         int code = inferior_register(target->inferior, unwind_register_names[i], &registers[i], f);

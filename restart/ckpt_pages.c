@@ -82,14 +82,14 @@ static long add_regions(struct image_map *map, const struct scan_region *region,
 
 static void scan_setup(struct scan *s, const struct image_map *map, struct scan_region *regions)
 {
-    uint64_t not = map->kind == IMAGE_FILE ? SCAN_FILE : SCAN_PFNZERO;
+    uint64_t unwanted = map->kind == IMAGE_FILE ? SCAN_FILE : SCAN_PFNZERO;
     *s = (struct scan){.size = sizeof *s,
                        .start = map->start,
                        .end = map->end,
                        .vec = (uintptr_t)regions,
                        .vec_len = REGIONS,
-                       .inverted = not,
-                       .mask = not,
+                       .inverted = unwanted,
+                       .mask = unwanted,
                        .anyof = SCAN_PRESENT | SCAN_SWAPPED | (guard_works ? SCAN_GUARD : 0),
                        .wanted = guard_works ? SCAN_GUARD : 0};
     /* The kernel merges neighbours by the categories asked for, and wants at least one. */

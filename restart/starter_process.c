@@ -43,12 +43,12 @@ int process_check(struct image *image)
     return 0;
 }
 
-static void write_own(const char *path, const char *format, unsigned value)
+static void write_own(const char *path, const char *text)
 {
     FILE *f = fopen(path, "we");
     if (!f)
         return;
-    fprintf(f, format, value);
+    fputs(text, f);
     fclose(f);
 }
 
@@ -69,7 +69,10 @@ int process_apply(struct image *image)
         return image_fail(image, -errno, "cannot enter the program's working directory '%s': %s",
                           p->cwd, strerror(errno));
     apply_scheduling(p);
-    write_own("/proc/self/oom_score_adj", "%d", (unsigned)p->oom_score_adj);
-    write_own("/proc/self/coredump_filter", "0x%x", p->coredump_filter);
+    char text[16];
+    snprintf(text, sizeof text, "%d", p->oom_score_adj);
+    write_own("/proc/self/oom_score_adj", text);
+    snprintf(text, sizeof text, "0x%x", p->coredump_filter);
+    write_own("/proc/self/coredump_filter", text);
     return 0;
 }

@@ -45,7 +45,7 @@
 #define RED_ZONE 128
 
     .section .rodata
-    .globl server_code, server_code_end, server_resume_pc, server_restart_pc
+    .globl server_code, server_code_size, server_resume_offset, server_restart_offset
 server_code:
     jmp     .Lrestarted
     /* server_code + 2: the entry */
@@ -230,6 +230,14 @@ server_resume_pc:  /* filled in by the mutator: where the program was stopped */
     .quad   0
 server_restart_pc: /* and the system call instruction before it */
     .quad   0
-server_code_end:
+.Lend:
+
+    /* For driver/server.c; not copied into the target. */
+server_code_size:
+    .quad   .Lend - server_code
+server_resume_offset:
+    .quad   server_resume_pc - server_code
+server_restart_offset:
+    .quad   server_restart_pc - server_code
 
     .section .note.GNU-stack, "", @progbits
