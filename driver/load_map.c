@@ -21,7 +21,7 @@
 #define PAGE         4096ULL
 #define PAGE_DOWN(x) ((x) & ~(PAGE - 1))
 #define PAGE_UP(x)   PAGE_DOWN((x) + PAGE - 1)
-#define MAX_SEGMENTS 16
+#define MAX_SEGMENTS 12
 
 /* The library's file. */
 struct file {
@@ -63,17 +63,12 @@ static int file_open(struct file *file, const char *path, struct failure *f)
 /* --- system calls in the target
  * ------------------------------------------------------------------------------------- */
 
-static int map(struct target *target, taddr address, uint64_t size, int protection, int flags,
-               int64_t fd, uint64_t offset, struct failure *f)
+static struct server_syscall map(taddr address, uint64_t size, int protection, int flags,
+                                 int64_t fd, uint64_t offset)
 {
-    int64_t result;
-    int code = target_syscall(
-        target, &result, f, SYS_mmap,
-        (uint64_t[6]){address, size, (uint64_t)protection, (uint64_t)flags, (uint64_t)fd, offset});
-    if (code == 0 && (taddr)result != address)
-        code = fail_errno(f, result < 0 ? (int)result : -EEXIST,
-                          "process %d cannot map " LOAD_LIBRARY, (int)target->info.pid);
-    return code;
+    return (struct server_syscall){
+        .number = SYS_mmap,
+        .arguments = {address, size, (uint64_t)protection, (uint64_t)flags, (uint64_t)fd, offset}};
 }
 
 static int open_in_target(struct target *target, const char *library, int64_t *fd,
@@ -170,30 +165,43 @@ static int protection_of(const GElf_Phdr *segment)
            (segment->p_flags & PF_X ? PROT_EXEC : 0);
 }
 
-static int map_segment(struct target *target, const struct file *file, const GElf_Phdr *segment,
-                       taddr base, int64_t fd, struct hijack_record *record, struct failure *f)
+/* The data segment is anonymous memory, written from outside. */
+static struct server_syscall map_segment(const GElf_Phdr *segment, taddr base, int64_t fd)
 {
     taddr start = base + PAGE_DOWN(segment->p_vaddr);
     uint64_t size = base + PAGE_UP(segment->p_vaddr + segment->p_memsz) - start;
-    if (!(segment->p_flags & PF_W))
-        return map(target, start, size, protection_of(segment), MAP_PRIVATE | MAP_FIXED, fd,
-                   PAGE_DOWN(segment->p_offset), f);
-    int code = map(target, start, size, protection_of(segment),
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0, f);
-    return code < 0 ? code : write_data(target, file, segment, base, record, f);
+    if (segment->p_flags & PF_W)
+        return map(start, size, protection_of(segment), MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+                   0);
+    return map(start, size, protection_of(segment), MAP_PRIVATE | MAP_FIXED, fd,
+               PAGE_DOWN(segment->p_offset));
 }
 
-static int map_file(struct target *target, const struct file *file, int64_t fd,
-                    struct hijack_record *record, struct failure *f)
+/* Maps everything and closes the descriptor: all in one go. */
+static int map_file(struct target *target, const struct file *file, taddr base, int64_t fd,
+                    struct failure *f)
 {
-    taddr base;
-    if (!maps_gap(&target->maps, target->server.code, file->span, UINT64_MAX / 4, &base))
-        return fail_errno(f, -ENOMEM, "process %d has no address space for " LOAD_LIBRARY,
-                          (int)target->info.pid);
-    int code =
-        map(target, base, file->span, PROT_READ, MAP_PRIVATE | MAP_FIXED_NOREPLACE, fd, 0, f);
+    struct server_syscall calls[MAX_SEGMENTS + 2];
+    size_t count = 0;
+    calls[count++] = map(base, file->span, PROT_READ, MAP_PRIVATE | MAP_FIXED_NOREPLACE, fd, 0);
+    for (size_t i = 0; i < file->count; i++)
+        calls[count++] = map_segment(&file->segments[i], base, fd);
+    calls[count++] = (struct server_syscall){.number = SYS_close, .arguments = {(uint64_t)fd}};
+    int code = target_syscalls(target, calls, count, f);
+    for (size_t i = 0; code == 0 && i < count; i++)
+        if (calls[i].result < 0 && calls[i].result > -4096)
+            code = fail_errno(f, (int)calls[i].result, "process %d cannot map " LOAD_LIBRARY,
+                              (int)target->info.pid);
+    return code;
+}
+
+static int write_segments(struct target *target, const struct file *file, taddr base,
+                          struct hijack_record *record, struct failure *f)
+{
+    int code = 0;
     for (size_t i = 0; code == 0 && i < file->count; i++)
-        code = map_segment(target, file, &file->segments[i], base, fd, record, f);
+        if (file->segments[i].p_flags & PF_W)
+            code = write_data(target, file, &file->segments[i], base, record, f);
     return code;
 }
 
@@ -201,18 +209,22 @@ static int load(struct target *target, const char *library, struct hijack_record
                 struct failure *f)
 {
     struct file file;
-    int64_t fd, ignored;
+    taddr base;
+    int64_t fd;
     int code = file_open(&file, library, f);
     if (code < 0)
         return code;
     code = target_look_again(target, f); /* the scratch memory is in the way */
+    if (code == 0 &&
+        !maps_gap(&target->maps, target->server.code, file.span, UINT64_MAX / 4, &base))
+        code = fail_errno(f, -ENOMEM, "process %d has no address space for " LOAD_LIBRARY,
+                          (int)target->info.pid);
     if (code == 0)
         code = open_in_target(target, library, &fd, f);
-    if (code == 0) {
-        code = map_file(target, &file, fd, record, f);
-        if (code == 0)
-            code = target_syscall(target, &ignored, f, SYS_close, (uint64_t[6]){(uint64_t)fd});
-    }
+    if (code == 0)
+        code = map_file(target, &file, base, fd, f);
+    if (code == 0)
+        code = write_segments(target, &file, base, record, f);
     file_close(&file);
     return code;
 }

@@ -167,31 +167,26 @@ static int milliseconds_until(const struct timespec *deadline)
 /* Runs the target to the entry of a call that is the server's: SERVER_CALL, or one with which it
  * leaves. The program makes some of these calls as well, in signal handlers that came between; a
  * handler that left the server by longjmp makes the deadline pass. */
-static int run_until(struct server *server,
-                     bool (*is_it)(const struct server *, long number, taddr pc), int timeout_ms,
-                     struct failure *f)
+static int run_until(struct server *server, bool (*is_it)(const struct server *, long number),
+                     int timeout_ms, struct failure *f)
 {
     struct timespec deadline;
     clock_gettime(CLOCK_MONOTONIC, &deadline);
     deadline.tv_sec += timeout_ms / 1000;
     for (;;) {
         long number;
-        uint64_t pc;
         int left = milliseconds_until(&deadline);
         int code = left > 0 ? inferior_continue(server->inferior, &number, left, f)
                             : fail(f, -ETIMEDOUT,
                                    "the target does not come back from the calls made in it");
-        if (code == 0)
-            code = inferior_register(server->inferior, arch.pc, &pc, f);
-        if (code < 0 || is_it(server, number, pc))
+        if (code < 0 || is_it(server, number))
             return code;
     }
 }
 
-static bool asks(const struct server *server, long number, taddr pc)
+static bool asks(const struct server *server, long number)
 {
     (void)server;
-    (void)pc;
     return number == SERVER_CALL;
 }
 
@@ -245,42 +240,58 @@ int server_enter(struct server *server, struct inferior *inferior, struct failur
  * ---------------------------------------------------------------------------------------------------
  */
 
-static int request(struct server *server, struct server_request *request, struct failure *f)
+/* Has the server carry out `count` requests, which gdb writes at once, with the end behind them. */
+static int request(struct server *server, struct server_request *requests, size_t count,
+                   struct failure *f)
 {
-    int code = inferior_write(server->inferior, server->request, request, sizeof *request, f);
+    size_t size = count * sizeof *requests;
+    requests[count] = (struct server_request){.kind = SERVER_LEAVE};
+    int code =
+        inferior_write(server->inferior, server->request, requests, size + sizeof *requests, f);
     if (code == 0)
         code = await_request(server, ANSWER_MS, f);
     if (code == 0)
-        code = inferior_read(server->inferior, server->request, request, sizeof *request, f);
+        code = inferior_read(server->inferior, server->request, requests, size, f);
     return code;
 }
 
-int server_syscall(struct server *server, long number, const uint64_t arguments[6], int64_t *result,
-                   struct failure *f)
+int server_syscalls(struct server *server, struct server_syscall *calls, size_t count,
+                    struct failure *f)
 {
-    struct server_request r = {.kind = SERVER_SYSCALL, .function = (uint64_t)number};
-    memcpy(r.argument, arguments, sizeof r.argument);
-    int code = request(server, &r, f);
-    *result = r.result;
+    struct server_request r[SERVER_REQUESTS] = {{0}};
+    if (count >= SERVER_REQUESTS)
+        return fail_errno(f, -E2BIG, "too many calls at once");
+    for (size_t i = 0; i < count; i++) {
+        r[i] = (struct server_request){
+            .kind = SERVER_SYSCALL, .function = (uint64_t)calls[i].number, .result = -ECANCELED};
+        memcpy(r[i].argument, calls[i].arguments, sizeof r[i].argument);
+    }
+    int code = request(server, r, count, f);
+    for (size_t i = 0; i < count; i++)
+        calls[i].result = r[i].result;
     return code;
 }
 
 int server_call(struct server *server, taddr function, const uint64_t arguments[6], taddr stack,
                 uint64_t *result, struct failure *f)
 {
-    struct server_request r = {.kind = SERVER_FUNCALL, .function = function, .stack = stack};
-    memcpy(r.argument, arguments, sizeof r.argument);
-    int code = request(server, &r, f);
-    *result = (uint64_t)r.result;
+    struct server_request r[2] = {{.kind = SERVER_FUNCALL, .function = function, .stack = stack}};
+    memcpy(r->argument, arguments, sizeof r->argument);
+    int code = request(server, r, 1, f);
+    *result = (uint64_t)r->result;
     return code;
 }
 
 /* By rt_sigreturn from its own code, or at the program's system call instruction with
  * restart_syscall. At the entry of either the target will not come back to the server. */
-static bool leaves(const struct server *server, long number, taddr pc)
+static bool leaves(const struct server *server, long number)
 {
-    return (number == SYS_rt_sigreturn && server_holds(server, pc)) ||
-           number == SYS_restart_syscall;
+    struct failure ignored;
+    uint64_t pc;
+    if (number != SYS_rt_sigreturn)
+        return number == SYS_restart_syscall;
+    return inferior_register(server->inferior, arch.pc, &pc, &ignored) == 0 &&
+           server_holds(server, pc);
 }
 
 int server_leave(struct server *server, struct failure *f)

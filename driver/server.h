@@ -51,9 +51,14 @@ bool server_must_reissue(struct inferior *inferior);
 
 /* Needs no safe point itself: it takes no lock and allocates nothing. What is called in it may. */
 int server_enter(struct server *server, struct inferior *inferior, struct failure *f);
-/* One system call in the target; *result is the kernel's, >= 0 or -errno. */
-int server_syscall(struct server *server, long number, const uint64_t arguments[6], int64_t *result,
-                   struct failure *f);
+struct server_syscall {
+    long number;
+    uint64_t arguments[6];
+    int64_t result; /* the kernel's, >= 0 or -errno; -ECANCELED behind one that failed */
+};
+/* System calls in the target, one after the other, as long as they succeed. At most 15. */
+int server_syscalls(struct server *server, struct server_syscall *calls, size_t count,
+                    struct failure *f);
 /* One function call, C calling convention, on the stack whose highest address is `stack` (16-byte
  * aligned). */
 int server_call(struct server *server, taddr function, const uint64_t arguments[6], taddr stack,

@@ -284,10 +284,20 @@ int target_retake(struct target *target, mi_trace *trace, int deadline_ms, targe
  * --------------------------------------------------------------------------------------------------
  */
 
+int target_syscalls(struct target *target, struct server_syscall *calls, size_t count,
+                    struct failure *f)
+{
+    return server_syscalls(&target->server, calls, count, f);
+}
+
 int target_syscall(struct target *target, int64_t *result, struct failure *f, long number,
                    const uint64_t arguments[6])
 {
-    return server_syscall(&target->server, number, arguments, result, f);
+    struct server_syscall call = {.number = number};
+    memcpy(call.arguments, arguments, sizeof call.arguments);
+    int code = target_syscalls(target, &call, 1, f);
+    *result = call.result;
+    return code;
 }
 
 int target_call(struct target *target, uint64_t *result, struct failure *f, taddr function,

@@ -60,6 +60,9 @@ int target_retake(struct target *target, mi_trace *trace, int deadline_ms, targe
                   void *context, struct failure *f);
 
 int target_serve(struct target *target, struct failure *f);
+/* System calls one after the other, as long as they succeed. */
+int target_syscalls(struct target *target, struct server_syscall *calls, size_t count,
+                    struct failure *f);
 /* A system call, a call of a function with up to six arguments; the results are the target's. */
 int target_syscall(struct target *target, int64_t *result, struct failure *f, long number,
                    const uint64_t arguments[6]);

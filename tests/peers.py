@@ -43,6 +43,7 @@ def program(how, fds, order, files):
         s.shutdown(socket.SHUT_WR)
         os.read(order, 1)
     elif how == "daemon":
+        closed, last = os.pipe()  # `last` is the highest number: its end of file means that the daemon closed them all
         if os.fork() == 0:
             os.setsid()
             if os.fork() == 0:
@@ -52,7 +53,9 @@ def program(how, fds, order, files):
                 with open("child", "w") as f:
                     f.write("sid %d\n" % (os.getsid(0) not in (0, os.getpid())))
             os._exit(0)
+        os.close(last)
         os.wait()
+        os.read(closed, 1)
     elif how == "abort":
         os.abort()
     os._exit(0)

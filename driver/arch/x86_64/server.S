@@ -14,7 +14,7 @@
  * Leaving to a restarted nanosleep, poll or futex (rax = __NR_restart_syscall) is done in user mode: rt_sigreturn makes
  * the kernel forget the time that remained (arch/x86/kernel/signal_64.c, do_no_restart_syscall).
  *
- * Registers within: rbp ucontext, rbx request, r12 the xsave area, r13:r14 unused, r15d its feature mask.
+ * Registers within: rbp ucontext, r13 requests, rbx the one at hand, r12 the xsave area, r15d its feature mask.
  */
 #include <sys/syscall.h>
 
@@ -135,9 +135,9 @@ server_code:
     sub     %r14, %r12
     sub     $4, %r12 /* magic 2 */
     and     $-64, %r12
-    lea     -SERVER_REQUEST_SIZE(%r12), %rsp
+    lea     -SERVER_REQUESTS * SERVER_REQUEST_SIZE(%r12), %rsp
     and     $-64, %rsp
-    mov     %rsp, %rbx
+    mov     %rsp, %r13
     lea     FX_SW(%r12), %rdi
     mov     $((XSAVE_MINIMUM - FX_SW) / 8), %ecx
     xor     %eax, %eax
@@ -154,14 +154,18 @@ server_code:
     mov     %r12, UC_FPSTATE(%rbp)
 
 .Lserve: /* If the tracer is gone nobody writes a request, and we leave. */
+    mov     %r13, %rbx
     movq    $SERVER_LEAVE, SERVER_KIND(%rbx)
     mov     $SERVER_CALL, %eax
     mov     %rbx, %rdi
     mov     %rbp, %rsi
     syscall
+    cmpq    $0, SERVER_KIND(%rbx)
+    js      .Lleave
+.Lrequest:
     mov     SERVER_KIND(%rbx), %rax
     test    %rax, %rax
-    js      .Lleave
+    js      .Lserve
     mov     SERVER_ARGUMENT(%rbx), %rdi
     mov     SERVER_ARGUMENT + 8(%rbx), %rsi
     mov     SERVER_ARGUMENT + 16(%rbx), %rdx
@@ -172,16 +176,20 @@ server_code:
     mov     SERVER_FUNCTION(%rbx), %rax
     syscall
     mov     %rax, SERVER_RESULT(%rbx)
-    jmp     .Lserve
+    cmp     $-4095, %rax /* an error: the requests behind it are not carried out */
+    jae     .Lserve
+    add     $SERVER_REQUEST_SIZE, %rbx
+    jmp     .Lrequest
 .Lfunction:
     mov     SERVER_ARGUMENT + 24(%rbx), %rcx
     mov     SERVER_STACK(%rbx), %rsp
     xor     %eax, %eax
     call    *SERVER_FUNCTION(%rbx)
     cld
-    mov     %rbx, %rsp
+    mov     %r13, %rsp
     mov     %rax, SERVER_RESULT(%rbx)
-    jmp     .Lserve
+    add     $SERVER_REQUEST_SIZE, %rbx
+    jmp     .Lrequest
 
 .Lleave:
     cmpq    $__NR_restart_syscall, UC_RAX(%rbp)

@@ -9,6 +9,7 @@
 #define SERVER_RESULT       64
 #define SERVER_STACK        72
 #define SERVER_REQUEST_SIZE 80
+#define SERVER_REQUESTS     16 /* at once, the last one SERVER_LEAVE */
 
 #define SERVER_LEAVE   -1
 #define SERVER_SYSCALL 0
