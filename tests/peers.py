@@ -43,7 +43,9 @@ def program(how, fds, order, files):
         s.shutdown(socket.SHUT_WR)
         os.read(order, 1)
     elif how == "daemon":
-        closed, last = os.pipe()  # `last` is the highest number: its end of file means that the daemon closed them all
+        # The end of file of `last`, the highest number, means that the daemon closed them all. (No pipe: reading() takes
+        # one who reads a pipe for one who waits for an order.)
+        closed, last = [s.detach() for s in socket.socketpair()]
         if os.fork() == 0:
             os.setsid()
             if os.fork() == 0:
