@@ -112,9 +112,12 @@ demo:
 packages:
 	scripts/packages.sh build run demo check
 check-san:
-	$(MAKE) BUILD=$(BUILD)-san SAN='-fsanitize=address,undefined -fno-sanitize-recover=all' $(unit_bin:$(BUILD)/%=$(BUILD)-san/%)
+	scripts/packages.sh build run check
+	$(MAKE) BUILD=$(BUILD)-san SAN='-fsanitize=address,undefined -fno-sanitize-recover=all' \
+	    $(unit_bin:$(BUILD)/%=$(BUILD)-san/%) $(BUILD)-san/targets/jumps $(BUILD)-san/targets/musl/jumps
 	CMOCKA_MESSAGE_OUTPUT=TAP prove $(unit_bin:$(BUILD)/%=$(BUILD)-san/%)
 lint:
+	scripts/packages.sh build check
 	scripts/lint.sh
 bench: all
 	scripts/bench.sh
