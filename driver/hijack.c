@@ -28,6 +28,7 @@ struct hijack {
     struct replace *replace;
     taddr island;
     char library[FILES_PATH_MAX];
+    struct tdesc_syscalls syscalls; /* names, for the user */
     struct hijack_params params;
     struct hijack_record record;
 };
@@ -152,6 +153,9 @@ static int prepare(struct hijack *h, struct failure *f)
                     (int)h->options->pid, (int)h->options->pid);
     if (code == 0)
         code = plan_replacement(h, f);
+    if (code == 0)
+        code = tdesc_syscalls_load(inferior_data_directory(h->target.inferior), arch.gdb_name,
+                                   &h->syscalls, f);
     return code < 0 ? code : fill_params(h, f);
 }
 
@@ -209,10 +213,12 @@ static int step_safe_point(struct hijack *h, struct failure *f)
                     (int)h->options->pid);
     if (code == 0)
         code = inferior_register(h->target.inferior, arch.syscall_number, &number, f);
-    if (code == 0)
-        steps_end(&h->steps, "%s %s", (int64_t)number >= 0 ? "blocked in" : "running in",
-                  *h->target.where ? h->target.where : "the program");
-    return code;
+    if (code < 0)
+        return code;
+    const char *blocked = tdesc_syscall_name(&h->syscalls, (long)number); /* -1: not in one */
+    const char *where = *h->target.where ? h->target.where : "the program";
+    steps_end(&h->steps, "%s %s", blocked ? "blocked in" : "running in", blocked ? blocked : where);
+    return 0;
 }
 
 static int step_load(struct hijack *h, struct failure *f)
@@ -367,6 +373,7 @@ enum hijack_outcome hijack_run(const struct hijack_options *options, struct hija
         outcome = options->dry_run ? HIJACK_DONE : take_steps(&h, f);
     result->still_ns = h.target.still_ns;
     replace_free(h.replace);
+    tdesc_syscalls_free(&h.syscalls);
     target_close(&h.target);
     return outcome;
 }

@@ -232,6 +232,14 @@ const char *inferior_gdb_version(const struct inferior *inferior)
     return inferior->version;
 }
 
+const char *inferior_data_directory(struct inferior *inferior)
+{
+    const struct mi_value *result;
+    if (mi_command(inferior->mi, &result, "-gdb-show data-directory") < 0)
+        return NULL;
+    return mi_string(result, "value");
+}
+
 const char *inferior_description(struct inferior *inferior, struct failure *f)
 {
     if (!inferior->description) {

@@ -42,6 +42,9 @@ const char *inferior_pending_signal(const struct inferior *inferior);
 
 /* "13.1" */
 const char *inferior_gdb_version(const struct inferior *inferior);
+/* GDB's data directory, where its tables of system calls are; valid until the next call. NULL: it
+ * would not say. */
+const char *inferior_data_directory(struct inferior *inferior);
 /* GDB's target description of the live target (XML), valid until close. Asked for at the first
  * call. */
 const char *inferior_description(struct inferior *inferior, struct failure *f);

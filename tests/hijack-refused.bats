@@ -111,3 +111,19 @@ int main(void) {
     same
 }
 
+
+@test "an io_uring instance" {
+    gcc -O1 -x c -o "$DIR/uring" - <<<'#include <linux/io_uring.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int main(void) {
+    struct io_uring_params p = {0};
+    if (syscall(SYS_io_uring_setup, 4, &p) < 0) return 1;
+    for (;;) pause();
+}'
+    start_program "$DIR/uring"
+    wait_until is_blocked "$PID" || skip "this kernel gives no io_uring to an ordinary user"
+    snapshot before
+    refused io_uring
+    same
+}
