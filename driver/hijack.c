@@ -231,6 +231,22 @@ static int step_load(struct hijack *h, struct failure *f)
     return code;
 }
 
+static int no_shadow(const struct hijack *h, int error, struct failure *f)
+{
+    int pid = (int)h->options->pid;
+    if (error == -ECHILD)
+        return fail(f, error,
+                    "process %d adopts orphans (it is process 1 of its namespace, or a subreaper): "
+                    "its shadow would become its child",
+                    pid);
+    if (error == -EPIPE)
+        return fail(f, error,
+                    "the shadow of process %d ended at once: are its limits too narrow "
+                    "(prlimit -p %d)?",
+                    pid, pid);
+    return fail_errno(f, error, "process %d cannot start its shadow", pid);
+}
+
 static int step_shadow(struct hijack *h, struct failure *f)
 {
     int64_t pid;
@@ -238,7 +254,7 @@ static int step_shadow(struct hijack *h, struct failure *f)
     if (code == 0)
         code = agent_call(&h->target, "hijack_start_shadow", &pid, f);
     if (code == 0 && pid < 0)
-        code = fail_errno(f, (int)pid, "process %d cannot start its shadow", (int)h->options->pid);
+        code = no_shadow(h, (int)pid, f);
     if (code < 0)
         return code;
     h->record.shadow = (int32_t)pid; /* the agent wrote it too, in case we are no more */

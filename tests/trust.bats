@@ -137,3 +137,16 @@ END
 }
 
 catches_alarm() { [ $((0x$(awk '/^SigCgt/ { print $2 }' "/proc/$PID/status") & 0x2000)) -ne 0 ]; }
+
+@test "a subreaper: its shadow would be its child; rolled back, and said" {
+    gcc -O1 -x c -o "$DIR/reaper" - <<<'#include <sys/prctl.h>
+#include <unistd.h>
+int main(void) { prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); for (;;) pause(); }'
+    start_program "$DIR/reaper"
+    wait_until is_blocked "$PID"
+    snapshot before
+    expect 3 gdb_hijack -q "$PID"
+    grep -q 'adopts orphans' <<<"$errors"
+    same
+    kill -KILL "$PID"
+}
