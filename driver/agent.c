@@ -5,9 +5,7 @@
 
 #include "driver/agent.h"
 
-/* --- loading
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- loading --- */
 
 /* The first mapping of the library's file, or NULL: also of one whose loading was cut short. */
 static const struct mapping *first_mapping(const struct target *target)
@@ -101,8 +99,7 @@ int agent_unload(struct target *target, struct failure *f)
                 (int)target->info.pid);
 }
 
-/* --- its variables and functions
- * ----------------------------------------------------------------------------------- */
+/* --- its variables and functions --- */
 
 static int no_symbol(const char *name, struct failure *f)
 {

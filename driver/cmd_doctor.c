@@ -77,9 +77,7 @@ static const struct argp argp = {
     NULL,
 };
 
-/* --- as text
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- as text --- */
 
 static const char *const severity_names[] = {"note", "warning", "checkpoint", "refused"};
 
@@ -99,9 +97,7 @@ static void print_text(const struct arguments *a, const struct findings *finding
         printf("process %d can be hijacked and checkpointed\n", (int)a->pid);
 }
 
-/* --- as JSON
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- as JSON --- */
 
 /* RFC 8259: quotes, backslashes and control characters escaped; bytes of no known encoding as
  * U+FFFD. */
@@ -143,8 +139,7 @@ static void print_json(const struct arguments *a, const struct findings *finding
     printf("]}\n");
 }
 
-/* --- the table of kernel state
- * ------------------------------------------------------------------------------------ */
+/* --- the table of kernel state --- */
 
 static void print_state(void)
 {

@@ -33,8 +33,7 @@ struct hijack {
     struct hijack_record record;
 };
 
-/* --- before the target is touched
- * ------------------------------------------------------------------------------------ */
+/* --- before the target is touched --- */
 
 static int refuse_unfit(struct hijack *h, struct failure *f)
 {
@@ -159,9 +158,7 @@ static int prepare(struct hijack *h, struct failure *f)
     return code < 0 ? code : fill_params(h, f);
 }
 
-/* --- the steps
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- the steps --- */
 
 /* GDB must see the architecture that we were built for. */
 static int check_architecture(struct hijack *h, struct failure *f)

@@ -60,8 +60,7 @@ static int file_open(struct file *file, const char *path, struct failure *f)
     return fail(f, -ENOEXEC, "\"%s\" is no shared object: install gdb-hijack again", path);
 }
 
-/* --- system calls in the target
- * ------------------------------------------------------------------------------------- */
+/* --- system calls in the target --- */
 
 static struct server_syscall map(taddr address, uint64_t size, int protection, int flags,
                                  int64_t fd, uint64_t offset)
@@ -85,8 +84,7 @@ static int open_in_target(struct target *target, const char *library, int64_t *f
     return code;
 }
 
-/* --- the writable segment
- * --------------------------------------------------------------------------------------------- */
+/* --- the writable segment --- */
 
 /* Adds the base to each word that a relocation names; all of them are against the base. */
 static int relocate(const struct file *file, const GElf_Phdr *segment, unsigned char *bytes,
@@ -155,9 +153,7 @@ static int write_data(struct target *target, const struct file *file, const GElf
     return code;
 }
 
-/* --- segments
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- segments --- */
 
 static int protection_of(const GElf_Phdr *segment)
 {
@@ -229,9 +225,7 @@ static int load(struct target *target, const char *library, struct hijack_record
     return code;
 }
 
-/* --- away with it
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- away with it --- */
 
 /* A descriptor of the library's file is ours, from a load that was cut short. */
 static int find_descriptor(void *context, int fd, const char *target)

@@ -35,8 +35,7 @@ struct objects {
     struct file **files;
 };
 
-/* --- reading ELF files
- * ---------------------------------------------------------------------------------------- */
+/* --- reading ELF files --- */
 
 static bool is_ours(Elf *elf)
 {
@@ -135,8 +134,7 @@ static bool open_in_memory(pid_t pid, struct file *file, const struct mapping *m
     return is_ours(file->elf);
 }
 
-/* --- where it is mapped
- * --------------------------------------------------------------------------------------- */
+/* --- where it is mapped --- */
 
 /* The executable segment that file offset `offset` is mapped from. */
 static bool text_segment(Elf *elf, uint64_t offset, uint64_t page, GElf_Phdr *out)
@@ -263,9 +261,7 @@ void objects_free(struct objects *objects)
     free(objects);
 }
 
-/* --- look-up
- * --------------------------------------------------------------------------------------------------
- */
+/* --- look-up --- */
 
 size_t objects_count(const struct objects *objects)
 {

@@ -12,9 +12,7 @@
 
 #define CAPABILITY_PTRACE 19 /* CAP_SYS_PTRACE */
 
-/* --- the list
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- the list --- */
 
 int findings_start(struct findings *findings, struct failure *f)
 {
@@ -51,9 +49,7 @@ void findings_free(struct findings *findings)
     *findings = (struct findings){0};
 }
 
-/* --- the process
- * ------------------------------------------------------------------------------------------------
- */
+/* --- the process --- */
 
 #define refuse(p, ...) findings_add((p)->findings, FINDING_REFUSE, __VA_ARGS__)
 #define refuse_checkpoint(p, ...)                                                                  \
@@ -111,8 +107,7 @@ static void check_state(struct preflight *p)
                pid, p->info.tracer_name[0] ? p->info.tracer_name : "?", (int)p->info.tracer);
 }
 
-/* --- permission: ptrace(2), "Ptrace access mode checking"
- * -------------------------------------------------------- */
+/* --- permission: ptrace(2), "Ptrace access mode checking" --- */
 
 static bool may_ptrace_all(void)
 {
@@ -202,8 +197,7 @@ static void check_permission(struct preflight *p)
     check_yama(p, privileged);
 }
 
-/* --- what a hijack does not know how to handle
- * -------------------------------------------------------------------- */
+/* --- what a hijack does not know how to handle --- */
 
 static void check_threads(struct preflight *p)
 {
@@ -267,8 +261,7 @@ static void check_signal(struct preflight *p)
                (int)p->info.pid, SIGRTMIN);
 }
 
-/* --- its surroundings
- * ---------------------------------------------------------------------------------------------- */
+/* --- its surroundings --- */
 
 static void check_children(struct preflight *p)
 {

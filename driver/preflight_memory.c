@@ -18,9 +18,7 @@
     findings_add((p)->findings, FINDING_REFUSE_CHECKPOINT, __VA_ARGS__)
 #define warn(p, ...) findings_add((p)->findings, FINDING_WARN, __VA_ARGS__)
 
-/* --- the program
- * -------------------------------------------------------------------------------------------------
- */
+/* --- the program --- */
 
 /* The beginning of the program file: its ELF header and, as linkers put them there, its program
  * headers. */
@@ -121,9 +119,7 @@ void preflight_program(struct preflight *p)
     objects_free(objects);
 }
 
-/* --- mappings
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- mappings --- */
 
 static bool begins(const char *text, const char *with)
 {
@@ -182,9 +178,7 @@ void preflight_mappings(struct preflight *p)
                (int)p->info.pid, (int)p->info.pid);
 }
 
-/* --- descriptors
- * --------------------------------------------------------------------------------------------------
- */
+/* --- descriptors --- */
 
 static const struct {
     const char *target, *id, *what;

@@ -102,9 +102,7 @@ static const char *base_name(const struct object *object)
     return slash ? slash + 1 : object->path;
 }
 
-/* --- the ranges
- * ------------------------------------------------------------------------------------------------
- */
+/* --- the ranges --- */
 
 static int add_range(struct check *c, struct range range)
 {
@@ -225,9 +223,7 @@ static int gather_ranges(struct check *c)
     return error;
 }
 
-/* --- frames
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- frames --- */
 
 static void object_to(char reason[SAFEPOINT_REASON], const char *what, const struct object *object)
 {
@@ -256,8 +252,7 @@ static int on_frame(void *context, taddr pc, bool activation)
     return c->reason[0] != '\0';
 }
 
-/* --- stacks without unwind tables
- * ------------------------------------------------------------------------------ */
+/* --- stacks without unwind tables --- */
 
 /* libc's function that calls main, or a hidden one beside it, is on the stack of every program that
  * has got to main. */
@@ -326,8 +321,7 @@ static int scan_stack(struct check *c, struct failure *f)
     return 0;
 }
 
-/* --- restartable sequences: struct rseq and struct rseq_cs of linux/rseq.h
- * -------------------------------------- */
+/* --- restartable sequences: struct rseq and struct rseq_cs of linux/rseq.h --- */
 
 static int64_t rseq_offset(const struct check *c)
 {
@@ -359,8 +353,7 @@ static void check_rseq(struct check *c)
         snprintf(c->reason, SAFEPOINT_REASON, "in a restartable sequence");
 }
 
-/* --- all together
- * ---------------------------------------------------------------------------------------------- */
+/* --- all together --- */
 
 static void name_place(struct check *c)
 {

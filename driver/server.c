@@ -41,8 +41,7 @@ bool server_holds(const struct server *server, taddr pc)
     return pc >= server->code && pc < server->code + server->size;
 }
 
-/* --- where it goes
- * ---------------------------------------------------------------------------------------------- */
+/* --- where it goes --- */
 
 /* The bytes that the file has at `address`; zeros past its end, as in the mapping. */
 static int read_file_bytes(pid_t pid, const struct mapping *mapping, taddr address, void *to,
@@ -95,9 +94,7 @@ int server_place(struct server *server, pid_t pid, const struct maps *maps,
                 (int)pid, server_size());
 }
 
-/* --- entering
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- entering --- */
 
 /* Calls that the stop of an attach makes return EINTR, for want of a restart in the kernel
  * (signal(7)); the transfers do so on sockets with a timeout. */
@@ -236,9 +233,7 @@ int server_enter(struct server *server, struct inferior *inferior, struct failur
     return code < 0 || !again ? code : reissue(server, number, pc, f);
 }
 
-/* --- requests
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- requests --- */
 
 /* Has the server carry out `count` requests, which gdb writes at once, with the end behind them. */
 static int request(struct server *server, struct server_request *requests, size_t count,

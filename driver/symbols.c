@@ -24,8 +24,7 @@ struct symbols {
     bool functions_made;
 };
 
-/* --- the dynamic section
- * ------------------------------------------------------------------------------------- */
+/* --- the dynamic section --- */
 
 /* The dynamic linker relocates some of these in place, so that a copy from memory holds absolute
  * addresses. */
@@ -101,8 +100,7 @@ static bool read_dynamic(const struct symbols *s, struct dynamic *out)
     return out->symbols && out->strings && out->string_size;
 }
 
-/* --- the hash table
- * ------------------------------------------------------------------------------------------- */
+/* --- the hash table --- */
 
 struct gnu_hash {
     Elf64_Word bucket_count, first_symbol, bloom_size;
@@ -181,9 +179,7 @@ static void open_dynamic(struct symbols *s)
         s->dynamic.versions = versions->d_buf;
 }
 
-/* --- .symtab
- * --------------------------------------------------------------------------------------------------
- */
+/* --- .symtab --- */
 
 static void open_full(struct symbols *s)
 {
@@ -218,9 +214,7 @@ void symbols_close(struct symbols *s)
     free(s);
 }
 
-/* --- look-up
- * --------------------------------------------------------------------------------------------------
- */
+/* --- look-up --- */
 
 /* NULL unless the whole name lies within the string table. */
 static const char *name_of(const struct table *t, const GElf_Sym *symbol)
@@ -305,8 +299,7 @@ bool symbols_find(struct symbols *s, const char *name, struct object_function *o
     return symbols_find_exported(s, name, out) || find_by_scan(s, &s->full, name, out);
 }
 
-/* --- all functions
- * -------------------------------------------------------------------------------------------- */
+/* --- all functions --- */
 
 static void add_functions(struct symbols *s, const struct table *t)
 {

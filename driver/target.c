@@ -158,8 +158,7 @@ int target_let_go(struct target *target, struct failure *f)
     return code;
 }
 
-/* --- the safe point
- * ---------------------------------------------------------------------------------------------- */
+/* --- the safe point --- */
 
 static int read_memory(void *context, taddr address, void *to, size_t size)
 {
@@ -280,9 +279,7 @@ int target_retake(struct target *target, mi_trace *trace, int deadline_ms, targe
     return code;
 }
 
-/* --- the service
- * --------------------------------------------------------------------------------------------------
- */
+/* --- the service --- */
 
 int target_syscalls(struct target *target, struct server_syscall *calls, size_t count,
                     struct failure *f)

@@ -11,8 +11,7 @@
 #include "driver/proc.h"
 #include "driver/tdesc.h"
 
-/* --- expat, for both documents
- * --------------------------------------------------------------------------------- */
+/* --- expat, for both documents --- */
 
 struct reader {
     XML_Parser parser;
@@ -98,8 +97,7 @@ static int parse(struct reader *reader, const char *xml, size_t size, const char
     return result;
 }
 
-/* --- target description
- * ---------------------------------------------------------------------------------------- */
+/* --- target description --- */
 
 static void XMLCALL on_text(void *data, const char *text, int length)
 {
@@ -211,8 +209,7 @@ const struct tdesc_register *tdesc_register(const struct tdesc *d, const char *n
     return NULL;
 }
 
-/* --- system calls
- * ---------------------------------------------------------------------------------------------- */
+/* --- system calls --- */
 
 static void add_syscall(struct reader *reader, const char *name, long call)
 {

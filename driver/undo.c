@@ -49,8 +49,7 @@ int undo_unsafe(void *context, const struct target *target, taddr pc, char reaso
     return 1;
 }
 
-/* --- the single steps back
- * ------------------------------------------------------------------------------------------ */
+/* --- the single steps back --- */
 
 static int undo_start(struct target *target, struct hijack_record *record, struct failure *f)
 {
@@ -134,9 +133,7 @@ int undo_all(struct target *target, struct failure *f)
     return code < 0 ? code : agent_unload(target, f);
 }
 
-/* --- after a failure
- * ------------------------------------------------------------------------------------------------
- */
+/* --- after a failure --- */
 
 static bool ended(const struct target *target)
 {
@@ -205,9 +202,7 @@ enum hijack_outcome undo_failed(struct target *target, const struct hijack_optio
     return HIJACK_ROLLED_BACK;
 }
 
-/* --- release
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- release --- */
 
 static int release_steps(struct target *target, struct steps *steps, struct failure *f)
 {

@@ -18,8 +18,7 @@ struct walk {
     bool stopped; /* by `each`, or because no table covers a frame: not the outermost */
 };
 
-/* --- modules: the files that objects.h has open
- * ---------------------------------------------------------------- */
+/* --- modules: the files that objects.h has open --- */
 
 /* libdw ends the handle that it is given: it gets a reference of its own. */
 static int find_elf(Dwfl_Module *module, void **data, const char *name, Dwarf_Addr base,
@@ -82,8 +81,7 @@ static int report_modules(Dwfl *dwfl, const struct objects *objects)
     return dwfl_report_end(dwfl, NULL, NULL) ? -1 : reported;
 }
 
-/* --- the thread: registers and memory from the caller
- * ---------------------------------------------------------- */
+/* --- the thread: registers and memory from the caller --- */
 
 static pid_t next_thread(Dwfl *dwfl, void *argument, void **thread_argument)
 {
@@ -114,9 +112,7 @@ static const Dwfl_Thread_Callbacks thread_callbacks = {
     .set_initial_registers = set_registers,
 };
 
-/* --- the walk
- * --------------------------------------------------------------------------------------------------
- */
+/* --- the walk --- */
 
 static bool covered(Dwfl *dwfl, Dwarf_Addr pc)
 {

@@ -10,9 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* --- small things
- * ------------------------------------------------------------------------------------------------
- */
+/* --- small things --- */
 
 int mi_fail(struct mi_session *s, int error, const char *format, ...)
 {
@@ -63,9 +61,7 @@ void mi_text_clear(struct mi_text *t)
         t->data[0] = '\0';
 }
 
-/* --- what gdb says
- * -----------------------------------------------------------------------------------------------
- */
+/* --- what gdb says --- */
 
 struct mi_record *mi_unqueue(struct mi_session *s, size_t index)
 {
@@ -141,9 +137,7 @@ void mi_sort(void *context, struct mi_record *r)
     }
 }
 
-/* --- I/O
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- I/O --- */
 
 /* gdb's stderr: shown in the trace, and its end kept for the message about its death. */
 static void take_stderr(struct mi_session *s, const char *data, size_t size)

@@ -52,9 +52,7 @@ static bool accept(struct cursor *c, char ch)
     return true;
 }
 
-/* --- c-strings
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- c-strings --- */
 
 /* Up to three octal digits, the first of which is `digit`. */
 static char octal(struct cursor *c, char digit)
@@ -113,9 +111,7 @@ static bool parse_string(struct cursor *c, char **text, size_t *size)
     return true;
 }
 
-/* --- values
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- values --- */
 
 static bool parse_name(struct cursor *c, char **name)
 {
@@ -178,9 +174,7 @@ static bool parse_value(struct cursor *c, struct mi_value *v)
     return parse_string(c, &v->string, &v->count);
 }
 
-/* --- records
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- records --- */
 
 static const char signs[] = "^*+=~@&"; /* in the order of enum mi_kind */
 
@@ -298,9 +292,7 @@ static void become_text(struct mi_record *r, enum mi_kind kind, const char *text
     r->text_size = size;
 }
 
-/* --- lines
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- lines --- */
 
 static void deliver(struct mi_parser *p, struct mi_record *r, const char *line, size_t size)
 {

@@ -11,9 +11,7 @@
 
 #include "gdbmi/mi_intake.h"
 
-/* --- commands
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- commands --- */
 
 static void strike(struct mi_session *s, unsigned long at, const char *variable)
 {
@@ -148,9 +146,7 @@ int mi_command(struct mi_session *s, const struct mi_value **result, const char 
     return error;
 }
 
-/* --- events
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- events --- */
 
 static bool find_event(const struct mi_session *s, const char *class, size_t *index)
 {
@@ -196,8 +192,7 @@ void mi_drop_events(struct mi_session *s, const char *class)
         mi_record_free(mi_unqueue(s, index));
 }
 
-/* --- opening and closing
- * ----------------------------------------------------------------------------------------- */
+/* --- opening and closing --- */
 
 static unsigned long fault(const char *variable)
 {
@@ -294,9 +289,7 @@ void mi_session_close(struct mi_session *s)
     free(s);
 }
 
-/* --- accessors
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- accessors --- */
 
 static const char *text_of(const struct mi_text *t)
 {

@@ -34,9 +34,7 @@ long ckpt_fail(long error, const char *what, const char *subject)
     return error;
 }
 
-/* --- scratch
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- scratch --- */
 
 static unsigned shift; /* the tables are 1 << shift times smaller than wished */
 
@@ -103,9 +101,7 @@ uint32_t ckpt_string(const char *s)
     return (uint32_t)at;
 }
 
-/* --- descriptors
- * -------------------------------------------------------------------------------------------------
- */
+/* --- descriptors --- */
 
 static long sync_files(const struct fds_table *table)
 {
@@ -144,8 +140,7 @@ static long give_fds(void)
     return result ? ckpt_fail(result, "the shadow did not take the descriptors", "") : 0;
 }
 
-/* --- the checkpoint
- * ---------------------------------------------------------------------------------------------- */
+/* --- the checkpoint --- */
 
 static void step(const char *name)
 {

@@ -22,9 +22,7 @@
 
 #define SEGMENTS_MAX 65000 /* e_phnum has 16 bits */
 
-/* --- segments
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- segments --- */
 
 static uint64_t gap; /* longest hole within a segment of anonymous memory */
 
@@ -97,9 +95,7 @@ static void place(uint64_t data)
     ckpt.header.end = at;
 }
 
-/* --- head
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- head --- */
 
 static size_t used; /* bytes of the head so far, counted on when they no longer fit */
 

@@ -42,9 +42,7 @@ static int read_at(int fd, void *to, size_t size, uint64_t offset)
     return 0;
 }
 
-/* --- notes
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- notes --- */
 
 struct note {
     uint32_t type;
@@ -119,9 +117,7 @@ static bool take_note(struct image *i, const struct note *n)
     return true;
 }
 
-/* --- checks
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- checks --- */
 
 static int damaged(struct image *image, const char *what)
 {
@@ -247,9 +243,7 @@ static int check_header(struct image *i, const struct note *n)
     return 0;
 }
 
-/* --- reading
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- reading --- */
 
 /* Where the notes lie. */
 static int find_notes(struct image *i, uint64_t *offset, uint64_t *size)

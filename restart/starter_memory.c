@@ -25,9 +25,7 @@
 #define WORKERS_MAX 8
 #define PIECE       (256 * 1024)
 
-/* --- reserving
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- reserving --- */
 
 /* Where something of the starter lies already there is nothing to reserve: halve until it is found.
  */
@@ -57,9 +55,7 @@ int memory_reserve(struct image *image)
     return 0;
 }
 
-/* --- mapping
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- mapping --- */
 
 static int map_one(struct image *image, size_t index)
 {
@@ -96,9 +92,7 @@ void *memory_at(const struct image *image, uint64_t address)
     return NULL;
 }
 
-/* --- reading
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- reading --- */
 
 /* The work of all threads: run after run, by the next number. */
 struct reading {
@@ -175,9 +169,7 @@ static int read_all(struct image *image)
                    : 0;
 }
 
-/* --- attributes
- * --------------------------------------------------------------------------------------------------
- */
+/* --- attributes --- */
 
 static void advise(const struct image_map *m, void *at)
 {

@@ -20,9 +20,7 @@
 #define TOP                                                                                        \
     0x7ffffffff000ULL /* beyond, the kernel maps nothing that was not asked for by address */
 
-/* --- vdso
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- vdso --- */
 
 /* A mapping of the kernel's own in this process. */
 struct special {
@@ -108,9 +106,7 @@ static int plan_vdso(struct image *image, struct restart_plan *plan)
     return 0;
 }
 
-/* --- the plan
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- the plan --- */
 
 static void keep(struct restart_plan *plan, uint64_t start, uint64_t end)
 {
@@ -165,8 +161,7 @@ static void plan_moves(const struct image *image, struct restart_plan *plan)
     }
 }
 
-/* --- the restart library
- * ----------------------------------------------------------------------------------------- */
+/* --- the restart library --- */
 
 int starter_companion(struct image *image, const char *name, char *to, size_t size)
 {

@@ -42,8 +42,7 @@ static int timeout_ms(void)
     return timeout > 0 ? (int)(timeout * 1000) : -1;
 }
 
-/* --- what ends a call, in the parent
- * ----------------------------------------------------------------------------- */
+/* --- what ends a call, in the parent --- */
 
 static void end_by_pipe(void)
 {
@@ -80,8 +79,7 @@ static void end_by_queued_signal(void)
     sigqueue(blocked, SIGRTMIN + 3, (union sigval){.sival_int = 4711});
 }
 
-/* --- the calls; each returns 0 when it ended as it should
- * --------------------------------------------------------- */
+/* --- the calls; each returns 0 when it ended as it should --- */
 
 static int expect(int right)
 {
@@ -272,9 +270,7 @@ static const struct {
     {"sigsuspend", call_sigsuspend, end_by_signal},
 };
 
-/* --- set-up
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- set-up --- */
 
 static void on_wake(int signal)
 {

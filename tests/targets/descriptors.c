@@ -42,9 +42,7 @@ static int open_file(const char *file, int flags)
     return fd;
 }
 
-/* --- the peer
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- the peer --- */
 
 static void report(const char *text)
 {
@@ -104,8 +102,7 @@ static int serve(void)
     return 0;
 }
 
-/* --- the program under test
- * ---------------------------------------------------------------------------------------- */
+/* --- the program under test --- */
 
 static struct {
     int file, dup, other, unlinked, event, timer, epoll, null, dir, flock, record, cloexec;

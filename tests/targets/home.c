@@ -50,9 +50,7 @@ static pid_t reader_of(int fd, int ours)
     _exit(read(fd, &byte, 1) == 0 ? 0 : 1);
 }
 
-/* --- descriptors
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- descriptors --- */
 
 static void lowest_number(void)
 {
@@ -161,9 +159,7 @@ static void close_range_all(void)
 #endif
 }
 
-/* --- processes
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- processes --- */
 
 static void fork_and_ids(void)
 {
@@ -244,9 +240,7 @@ static void no_other_children(void)
     CHECK(pid == -1 && errno == ECHILD, "waitpid: a child %d that nobody here made", (int)pid);
 }
 
-/* --- threads
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- threads --- */
 
 static void *return_argument(void *argument)
 {

@@ -66,9 +66,7 @@ static void vm_flags(const void *address, char *to, size_t size)
         fclose(file);
 }
 
-/* --- memory
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- memory --- */
 
 static void set_memory(void)
 {
@@ -145,8 +143,7 @@ static void check_shared(void)
     close(fd);
 }
 
-/* --- signals and timers
- * ------------------------------------------------------------------------------------------ */
+/* --- signals and timers --- */
 
 static void set_signals(void)
 {
@@ -247,9 +244,7 @@ static void check_timer_signal(void)
           "value of the POSIX timer");
 }
 
-/* --- process
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- process --- */
 
 static void write_file(const char *path, const char *text)
 {

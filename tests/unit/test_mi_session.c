@@ -28,9 +28,7 @@
 
 #define LONG_MS 20000
 
-/* --- helpers
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- helpers --- */
 
 static int64_t now_ms(void)
 {
@@ -138,8 +136,7 @@ static void let_run(struct mi_session *s)
     assert_int_equal(mi_command(s, NULL, "-exec-continue"), 0);
 }
 
-/* --- the life of a session
- * --------------------------------------------------------------------------------------- */
+/* --- the life of a session --- */
 
 static void closing_ends_and_reaps_gdb(void **state)
 {
@@ -295,9 +292,7 @@ static void standard_descriptors_may_be_closed(void **state)
     assert_int_equal(status, 0);
 }
 
-/* --- opening fails
- * -----------------------------------------------------------------------------------------------
- */
+/* --- opening fails --- */
 
 static void a_missing_gdb_is_named(void **state)
 {
@@ -351,9 +346,7 @@ static void a_gdb_that_will_not_leave_is_killed(void **state)
     assert_int_equal(waitpid(gdb, NULL, WNOHANG), -1);
 }
 
-/* --- commands
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- commands --- */
 
 static void a_sleeping_process_is_attached_read_and_let_go(void **state)
 {
@@ -585,9 +578,7 @@ static void the_trace_shows_both_directions(void **state)
     assert_int_equal(seen.to, 2);
 }
 
-/* --- events
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- events --- */
 
 static void events_are_taken_by_class_and_in_order(void **state)
 {
@@ -648,9 +639,7 @@ static void a_full_queue_loses_the_oldest_but_never_a_stop(void **state)
     mi_session_close(s);
 }
 
-/* --- death
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- death --- */
 
 static void assert_killed(struct mi_session *s)
 {
@@ -790,8 +779,7 @@ static void a_killed_driver_leaves_a_running_target_free(void **state)
     kill_a_driver(true);
 }
 
-/* --- this program as gdb
- * ----------------------------------------------------------------------------------------- */
+/* --- this program as gdb --- */
 
 static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -174,8 +174,7 @@ static void vdso(void **state)
     assert_ptr_equal(objects_holding(objects, address), found);
 }
 
-/* --- files that are gone, or damaged
- * ---------------------------------------------------------------------------- */
+/* --- files that are gone, or damaged --- */
 
 static void copy_file(const char *from, const char *to)
 {

@@ -324,8 +324,7 @@ static void not_dumpable_process(void **state)
     end(pid);
 }
 
-/* --- the checkpoint signal
- * ------------------------------------------------------------------------------------------ */
+/* --- the checkpoint signal --- */
 
 static uint64_t bit(int number)
 {
@@ -368,9 +367,7 @@ static void no_signal_left(void **state)
     end(pid);
 }
 
-/* --- our library
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- our library --- */
 
 static void library_in_its_eyes(void **state)
 {

@@ -183,9 +183,7 @@ static void arguments_of_a_blocked_call(void **state)
     end(pid);
 }
 
-/* --- maps
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- maps --- */
 
 static void addresses_are_found(void **state)
 {

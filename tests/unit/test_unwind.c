@@ -37,8 +37,7 @@ static struct {
 } * shared;
 static int shared_fd;
 
-/* --- a stopped target
- * ------------------------------------------------------------------------------------------ */
+/* --- a stopped target --- */
 
 struct target {
     pid_t pid;
@@ -150,8 +149,7 @@ static int check(struct target *t)
     return result;
 }
 
-/* --- the frames as text: "nanosleep inner outer main ..."
- * ------------------------------------------------------ */
+/* --- the frames as text: "nanosleep inner outer main ..." --- */
 
 struct trace {
     struct target *target;
@@ -194,9 +192,7 @@ static void assert_in_order(const char *text, const char *const *names)
     }
 }
 
-/* --- targets
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- targets --- */
 
 static volatile int keep_frames; /* written after a call, so that none becomes a jump */
 
@@ -265,9 +261,7 @@ static void exec_program(void)
     execvp(program[0], program);
 }
 
-/* --- tests
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- tests --- */
 
 static void blocked_under_known_functions(void **state)
 {
