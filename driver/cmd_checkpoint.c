@@ -25,6 +25,7 @@
 
 #include "driver/blocked.h"
 #include "driver/commands.h"
+#include "driver/options.h"
 #include "driver/failure.h"
 #include "shadow/control.h"
 
@@ -72,17 +73,6 @@ static const struct argp_option options[] = {
     {0},
 };
 
-static int number(struct argp_state *state, const char *what, const char *text, long least,
-                  long most)
-{
-    char *end;
-    errno = 0;
-    long value = strtol(text, &end, 10);
-    if (errno || end == text || *end || value < least || value > most)
-        argp_error(state, "%s \"%s\" is no number from %ld to %ld", what, text, least, most);
-    return (int)value;
-}
-
 static error_t parse(int key, char *argument, struct argp_state *state)
 {
     struct arguments *a = state->input;
@@ -100,16 +90,16 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         a->leave = true;
         return 0;
     case KEY_STATUS:
-        a->exit_status = number(state, "exit status", argument, 0, 255);
+        a->exit_status = option_number(state, "exit status", argument, 0, 255);
         a->status_given = true;
         return 0;
     case KEY_TIMEOUT:
-        a->timeout = number(state, "timeout", argument, 1, 86400);
+        a->timeout = option_number(state, "timeout", argument, 1, 86400);
         return 0;
     case ARGP_KEY_ARG:
         if (state->arg_num > 0)
             argp_error(state, "one process at a time: \"%s\" is too many", argument);
-        a->pid = number(state, "process id", argument, 1, INT_MAX);
+        a->pid = option_number(state, "process id", argument, 1, INT_MAX);
         return 0;
     case ARGP_KEY_NO_ARGS:
         argp_error(state, "which process?");
@@ -144,20 +134,6 @@ static int check_process(struct work *w)
     return 0;
 }
 
-/* The agent's library is mapped: the process was hijacked, shadow or not. */
-static bool has_agent(pid_t pid)
-{
-    char path[64], line[PATH_MAX + 128];
-    bool found = false;
-    snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
-    FILE *maps = fopen(path, "re");
-    while (maps && !found && fgets(line, sizeof line, maps))
-        found = strstr(line, "/libhijack.so") != NULL;
-    if (maps)
-        fclose(maps);
-    return found;
-}
-
 static int find_shadow(struct work *w)
 {
     int pid = (int)w->a->pid;
@@ -167,7 +143,7 @@ static int find_shadow(struct work *w)
     w->control.fd = -1;
     if (error == -ESRCH)
         return fail(&w->f, error, "process %d has ended", pid);
-    if (has_agent(w->a->pid))
+    if (control_has_agent(w->a->pid))
         return fail(&w->f, error,
                     "the shadow of process %d is gone; a raw signal still takes a checkpoint; to "
                     "get a shadow: "

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "driver/commands.h"
+#include "driver/options.h"
 #include "driver/files.h"
 #include "driver/preflight.h"
 
@@ -29,16 +30,6 @@ static const struct argp_option options_table[] = {
     {0},
 };
 
-static int number(struct argp_state *state, const char *what, const char *text, int most)
-{
-    char *end;
-    errno = 0;
-    long value = strtol(text, &end, 10);
-    if (errno || end == text || *end || value < 1 || value > most)
-        argp_error(state, "%s \"%s\" is no number from 1 to %d", what, text, most);
-    return (int)value;
-}
-
 static error_t parse(int key, char *argument, struct argp_state *state)
 {
     struct arguments *a = state->input;
@@ -53,12 +44,12 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         a->options.trust_seccomp = true;
         return 0;
     case 's':
-        a->options.signal = number(state, "signal", argument, 64);
+        a->options.signal = option_number(state, "signal", argument, 1, 64);
         return 0;
     case ARGP_KEY_ARG:
         if (state->arg_num > 0)
             argp_error(state, "one process at a time: \"%s\" is too many", argument);
-        a->pid = number(state, "process id", argument, INT_MAX);
+        a->pid = option_number(state, "process id", argument, 1, INT_MAX);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "driver/commands.h"
+#include "driver/options.h"
 #include "driver/load.h"
 #include "driver/report.h"
 
@@ -44,17 +45,6 @@ static const struct argp_option release_options_table[] = {
     {0},
 };
 
-static long number(struct argp_state *state, const char *what, const char *text, long least,
-                   long most)
-{
-    char *end;
-    errno = 0;
-    long value = strtol(text, &end, 10);
-    if (errno || end == text || *end || value < least || value > most)
-        argp_error(state, "%s \"%s\" is no number from %ld to %ld", what, text, least, most);
-    return value;
-}
-
 static error_t parse(int key, char *argument, struct argp_state *state)
 {
     struct arguments *a = state->input;
@@ -72,13 +62,13 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         a->options.interactive = true;
         return 0;
     case 's':
-        a->options.signal = (int)number(state, "signal", argument, 1, 64);
+        a->options.signal = option_number(state, "signal", argument, 1, 64);
         return 0;
     case KEY_JSON:
         a->report.json = true;
         return 0;
     case KEY_WAIT:
-        a->options.safe_point_ms = 1000 * (int)number(state, "wait", argument, 1, 86400);
+        a->options.safe_point_ms = 1000 * option_number(state, "wait", argument, 1, 86400);
         return 0;
     case KEY_LOADER:
         a->options.loader = load_named(argument);
@@ -91,7 +81,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case ARGP_KEY_ARG:
         if (state->arg_num > 0)
             argp_error(state, "one process at a time: \"%s\" is too many", argument);
-        a->options.pid = (pid_t)number(state, "process id", argument, 1, INT_MAX);
+        a->options.pid = option_number(state, "process id", argument, 1, INT_MAX);
         return 0;
     case ARGP_KEY_NO_ARGS:
         argp_error(state, "which process?");

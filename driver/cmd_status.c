@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "driver/commands.h"
+#include "driver/options.h"
 #include "shadow/control.h"
 
 #define SCHEMA 1
@@ -34,21 +35,15 @@ struct listing {
 static error_t parse(int key, char *argument, struct argp_state *state)
 {
     struct arguments *a = state->input;
-    char *end;
     switch (key) {
     case 'j':
         a->json = true;
         return 0;
-    case ARGP_KEY_ARG: {
-        errno = 0;
-        long pid = strtol(argument, &end, 10);
+    case ARGP_KEY_ARG:
         if (state->arg_num > 0)
             argp_error(state, "one process at a time: \"%s\" is too many", argument);
-        if (errno || *end || end == argument || pid < 1 || pid > INT_MAX)
-            argp_error(state, "\"%s\" is no process id", argument);
-        a->pid = (pid_t)pid;
+        a->pid = option_number(state, "process id", argument, 1, INT_MAX);
         return 0;
-    }
     default:
         return ARGP_ERR_UNKNOWN;
     }
@@ -129,19 +124,6 @@ static int show(void *context, struct control *c, const struct control_status *s
     return 0;
 }
 
-static bool is_hijacked(pid_t pid)
-{
-    char path[64], line[PATH_MAX + 128];
-    bool found = false;
-    snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
-    FILE *maps = fopen(path, "re");
-    while (maps && !found && fgets(line, sizeof line, maps))
-        found = strstr(line, "/libhijack.so") != NULL;
-    if (maps)
-        fclose(maps);
-    return found;
-}
-
 static void show_orphan(struct listing *l, pid_t pid)
 {
     struct control_process process;
@@ -149,7 +131,7 @@ static void show_orphan(struct listing *l, pid_t pid)
     for (int i = 0; i < l->known_count; i++)
         if (l->known[i] == pid)
             return;
-    if (!is_hijacked(pid) || control_process(pid, &process))
+    if (!control_has_agent(pid) || control_process(pid, &process))
         return;
     separate(l);
     if (l->a->json)

@@ -178,38 +178,36 @@ static bool lacks_room(const struct target *target, taddr sp)
     return stack && strcmp(stack->path, "[stack]") != 0 && sp - stack->start < ROOM;
 }
 
+/* Reasons that hold for whatever is to be done in the target. */
+static bool is_bad_place(const struct target *target, taddr pc, taddr sp,
+                         char reason[SAFEPOINT_REASON])
+{
+    const char *signal = inferior_pending_signal(target->inferior);
+    reason[0] = '\0';
+    if (server_holds(&target->server, pc) ||
+        (target->scratch && sp >= target->scratch && sp < target->scratch + TARGET_SCRATCH))
+        snprintf(reason, SAFEPOINT_REASON, "still in the code of an earlier gdb-hijack");
+    else if (*signal)
+        snprintf(reason, SAFEPOINT_REASON, "about to handle %s", signal);
+    else if (lacks_room(target, sp))
+        snprintf(reason, SAFEPOINT_REASON, "on a stack with little room");
+    return reason[0] != '\0';
+}
+
+static int read_registers(struct target *target, taddr *registers, taddr *thread_pointer,
+                          struct failure *f)
+{
+    int code = inferior_register(target->inferior, arch.thread_pointer, thread_pointer, f);
+    for (size_t i = 0; code == 0 && i < unwind_register_count; i++)
+        code = inferior_register(target->inferior, unwind_register_names[i], &registers[i], f);
+    return code;
+}
+
 /* 1: safe; 0: not, with the reason; -errno. */
 static int is_safe(struct target *target, target_unsafe *extra, void *context,
                    char reason[SAFEPOINT_REASON], struct failure *f)
 {
     taddr registers[64] = {0};
-    uint64_t pc, sp, thread_pointer;
-    for (size_t i = 0; i < unwind_register_count; i++) {
-        int code = inferior_register(target->inferior, unwind_register_names[i], &registers[i], f);
-        if (code < 0)
-            return code;
-    }
-    pc = registers[unwind_register_pc];
-    sp = registers[unwind_register_sp];
-    if (server_holds(&target->server, pc) ||
-        (target->scratch && sp >= target->scratch && sp < target->scratch + TARGET_SCRATCH)) {
-        snprintf(reason, SAFEPOINT_REASON, "still in the code of an earlier gdb-hijack");
-        return 0;
-    }
-    if (*inferior_pending_signal(target->inferior)) {
-        snprintf(reason, SAFEPOINT_REASON, "about to handle %s",
-                 inferior_pending_signal(target->inferior));
-        return 0;
-    }
-    if (lacks_room(target, sp)) {
-        snprintf(reason, SAFEPOINT_REASON, "on a stack with little room");
-        return 0;
-    }
-    if (extra && extra(context, target, pc, reason))
-        return 0;
-    int code = inferior_register(target->inferior, arch.thread_pointer, &thread_pointer, f);
-    if (code < 0)
-        return code;
     struct safepoint place = {.purpose = target->purpose,
                               .input = {.pid = target->info.pid,
                                         .objects = target->objects,
@@ -217,8 +215,13 @@ static int is_safe(struct target *target, target_unsafe *extra, void *context,
                                         .register_count = unwind_register_count,
                                         .read = read_memory,
                                         .context = target},
-                              .maps = &target->maps,
-                              .thread_pointer = thread_pointer};
+                              .maps = &target->maps};
+    int code = read_registers(target, registers, &place.thread_pointer, f);
+    if (code < 0)
+        return code;
+    taddr pc = registers[unwind_register_pc], sp = registers[unwind_register_sp];
+    if (is_bad_place(target, pc, sp, reason) || (extra && extra(context, target, pc, reason)))
+        return 0;
     return safepoint_check(&place, reason, target->where, f);
 }
 

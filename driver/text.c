@@ -28,18 +28,11 @@ static size_t group(const struct hijack_record *record, size_t first)
     return n;
 }
 
-/* Changes the text of a group from one state to the other. -ESTALE when a patch stands in neither
- * and nothing was written for that one. */
-static int change_group(struct target *target, const struct hijack_patch *patches, size_t count,
-                        bool patch, struct failure *f)
+/* Edits the bytes that were read; returns whether a patch stands in neither state. Those are left.
+ */
+static bool edit(unsigned char *bytes, const struct hijack_patch *patches, size_t count, bool patch)
 {
-    unsigned char bytes[PAGE + HIJACK_PATCH_BYTES], written[sizeof bytes];
-    const struct hijack_patch *last = &patches[count - 1];
-    size_t size = last->address + last->size - patches->address;
     bool strange = false;
-    int code = read_span(target, patches, last, bytes, f);
-    if (code < 0)
-        return code;
     for (size_t i = 0; i < count; i++) {
         unsigned char *at = bytes + (patches[i].address - patches->address);
         const uint8_t *from = patch ? patches[i].original : patches[i].patched;
@@ -49,17 +42,41 @@ static int change_group(struct target *target, const struct hijack_patch *patche
         else if (memcmp(at, to, patches[i].size) != 0)
             strange = true;
     }
+    return strange;
+}
+
+static int write_and_compare(struct target *target, const struct hijack_patch *first,
+                             const struct hijack_patch *last, const unsigned char *bytes,
+                             struct failure *f)
+{
+    unsigned char written[PAGE + HIJACK_PATCH_BYTES];
+    size_t size = last->address + last->size - first->address;
+    int code = inferior_write(target->inferior, first->address, bytes, size, f);
+    if (code == 0)
+        code = read_span(target, first, last, written, f);
+    if (code == 0 && memcmp(bytes, written, size) != 0)
+        code = fail(f, -EIO, "text written at %" PRItaddr " reads back differently",
+                    (taddr)first->address);
+    return code;
+}
+
+/* Changes the text of a group from one state to the other. -ESTALE when a patch stands in neither:
+ * then nothing is written when patching, and when unpatching all the others are. */
+static int change_group(struct target *target, const struct hijack_patch *patches, size_t count,
+                        bool patch, struct failure *f)
+{
+    unsigned char bytes[PAGE + HIJACK_PATCH_BYTES];
+    const struct hijack_patch *last = &patches[count - 1];
+    int code = read_span(target, patches, last, bytes, f);
+    if (code < 0)
+        return code;
+    bool strange = edit(bytes, patches, count, patch);
     if (strange && patch)
         return fail(f, -ESTALE,
                     "the C library's text at %" PRItaddr
                     " is not what its file says: changed by another tool?",
                     (taddr)patches->address);
-    code = inferior_write(target->inferior, patches->address, bytes, size, f);
-    if (code == 0)
-        code = read_span(target, patches, last, written, f);
-    if (code == 0 && memcmp(bytes, written, size) != 0)
-        code = fail(f, -EIO, "text written at %" PRItaddr " reads back differently",
-                    (taddr)patches->address);
+    code = write_and_compare(target, patches, last, bytes, f);
     if (code == 0 && strange)
         code = fail(f, -ESTALE,
                     "text at %" PRItaddr

@@ -105,6 +105,10 @@ struct control_process {
 /* 0, or -ESRCH. */
 int control_process(pid_t pid, struct control_process *out);
 
+/* Whether the in-target library is mapped in it: it was hijacked, whether its shadow lives or not.
+ */
+bool control_has_agent(pid_t pid);
+
 /* Writes `text` as a JSON string, quotes included, bytes that are no UTF-8 as U+FFFD. Returns
  * `out`. */
 char *control_json(char *out, size_t size, const char *text);

@@ -1,4 +1,5 @@
 /* control_proc.c - see control.h: what /proc says about a process, and JSON text. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,4 +109,17 @@ char *control_json(char *out, size_t size, const char *text)
     out[used++] = '"';
     out[used] = 0;
     return out;
+}
+
+bool control_has_agent(pid_t pid)
+{
+    char path[64], line[PATH_MAX + 128];
+    bool found = false;
+    snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
+    FILE *maps = fopen(path, "re");
+    while (maps && !found && fgets(line, sizeof line, maps))
+        found = strstr(line, "/libhijack.so") != NULL;
+    if (maps)
+        fclose(maps);
+    return found;
 }

@@ -12,4 +12,4 @@ ${CC:-cc} -std=gnu11 -D_GNU_SOURCE -I. -I"$arch" -Wall -Wextra -O1 -g $SAN -o "$
 rm "$out.mem.o"
 # shellcheck disable=SC2086
 ${CC:-cc} -std=gnu11 -D_GNU_SOURCE -I. -I"$arch" -Wall -Wextra -O1 -g $SAN -o "$out-tool" tests/shadow/tool.c \
-    driver/blocked.c driver/cmd_checkpoint.c driver/cmd_status.c driver/failure.c shadow/control*.c
+    driver/blocked.c driver/options.c driver/cmd_checkpoint.c driver/cmd_status.c driver/failure.c shadow/control*.c
