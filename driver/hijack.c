@@ -189,14 +189,20 @@ static int step_attach(struct hijack *h, struct failure *f)
 }
 
 /* Inside a function's first instructions a thread would go on in the middle of the jump. */
-static int unsafe_to_patch(void *context, const struct target *target, taddr pc,
-                           char reason[SAFEPOINT_REASON])
+static int unsafe_to_patch(void *context, const struct target *target, const taddr *places,
+                           size_t count, char reason[SAFEPOINT_REASON])
 {
-    const struct replace_patch *patch = replace_covers_pc(context, pc);
-    (void)target;
-    if (patch)
+    const struct object *libc = objects_libc(target->objects);
+    for (size_t i = 0; i < count; i++) {
+        if (places[i] < libc->text_start || places[i] >= libc->text_end)
+            continue; /* most words are no addresses of libc */
+        const struct replace_patch *patch = replace_covers_pc(context, places[i]);
+        if (!patch)
+            continue;
         snprintf(reason, SAFEPOINT_REASON, "in the first instructions of %s", patch->name);
-    return patch != NULL;
+        return 1;
+    }
+    return 0;
 }
 
 static int step_safe_point(struct hijack *h, struct failure *f)

@@ -203,6 +203,31 @@ static int read_registers(struct target *target, taddr *registers, taddr *thread
     return code;
 }
 
+/* The pc, and the words of the stack from sp on. 0: no memory, or it cannot be read. */
+static size_t gather_places(struct target *target, taddr pc, taddr sp, taddr **places)
+{
+    enum { LIMIT = 16 << 20 }; /* bytes of stack */
+    const struct mapping *stack = maps_find(&target->maps, sp &= -(taddr)sizeof(taddr));
+    size_t size = !stack ? 0 : stack->end - sp < LIMIT ? stack->end - sp : LIMIT;
+    *places = malloc(sizeof pc + size);
+    if (!*places || read_memory(target, sp, *places + 1, size) < 0)
+        return 0;
+    **places = pc;
+    return 1 + size / sizeof(taddr);
+}
+
+static bool is_unsafe_to(struct target *target, target_unsafe *extra, void *context, taddr pc,
+                         taddr sp, char reason[SAFEPOINT_REASON])
+{
+    taddr *places;
+    size_t count = gather_places(target, pc, sp, &places);
+    if (!count)
+        snprintf(reason, SAFEPOINT_REASON, "on a stack that cannot be read");
+    bool is = !count || extra(context, target, places, count, reason);
+    free(places);
+    return is;
+}
+
 /* 1: safe; 0: not, with the reason; -errno. */
 static int is_safe(struct target *target, target_unsafe *extra, void *context,
                    char reason[SAFEPOINT_REASON], struct failure *f)
@@ -220,7 +245,8 @@ static int is_safe(struct target *target, target_unsafe *extra, void *context,
     if (code < 0)
         return code;
     taddr pc = registers[unwind_register_pc], sp = registers[unwind_register_sp];
-    if (is_bad_place(target, pc, sp, reason) || (extra && extra(context, target, pc, reason)))
+    if (is_bad_place(target, pc, sp, reason) ||
+        is_unsafe_to(target, extra, context, pc, sp, reason))
         return 0;
     return safepoint_check(&place, reason, target->where, f);
 }

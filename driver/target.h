@@ -49,10 +49,11 @@ void target_close(struct target *target);
 /* -EAGAIN, and let go: it has executed another program since target_open(). */
 int target_attach(struct target *target, struct failure *f);
 /* Stopped where the target may be served for its purpose: else lets it run, stops it again, until
- * the deadline. -EAGAIN: then. `extra`, or NULL, can call further places unsafe: non-zero, with the
- * reason. */
-typedef int target_unsafe(void *context, const struct target *target, taddr pc,
-                          char reason[SAFEPOINT_REASON]);
+ * the deadline. -EAGAIN: then. `extra` can call further places unsafe: non-zero, with the reason.
+ * places[0] is the program counter; the others are the words of the stack, since a signal handler
+ * goes back to one of them. */
+typedef int target_unsafe(void *context, const struct target *target, const taddr *places,
+                          size_t count, char reason[SAFEPOINT_REASON]);
 int target_find_safe_point(struct target *target, int deadline_ms, target_unsafe *extra,
                            void *context, struct failure *f);
 /* After gdb died or an attempt failed: a new gdb, attached, at a safe point. */

@@ -33,20 +33,24 @@ static enum safepoint_purpose purpose(const struct target *target, enum safepoin
     return recorded ? load_recorded(&record)->purpose : otherwise;
 }
 
-int undo_unsafe(void *context, const struct target *target, taddr pc, char reason[SAFEPOINT_REASON])
+int undo_unsafe(void *context, const struct target *target, const taddr *places, size_t count,
+                char reason[SAFEPOINT_REASON])
 {
     struct hijack_record record;
-    const struct object *holder = objects_holding(target->objects, pc);
+    const struct object *holder = objects_holding(target->objects, places[0]);
     (void)context;
     if (holder && holder == objects_named(target->objects, LOAD_LIBRARY)) {
         snprintf(reason, SAFEPOINT_REASON, "taking a checkpoint");
         return 1;
     }
-    if (peek_record(target, &record) < 0 || pc < record.island ||
-        pc >= record.island + record.island_size)
+    if (peek_record(target, &record) < 0)
         return 0;
-    snprintf(reason, SAFEPOINT_REASON, "in a replaced function's first instructions");
-    return 1;
+    for (size_t i = 0; i < count; i++)
+        if (places[i] - record.island < record.island_size) {
+            snprintf(reason, SAFEPOINT_REASON, "in a replaced function's first instructions");
+            return 1;
+        }
+    return 0;
 }
 
 /* --- the single steps back --- */

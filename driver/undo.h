@@ -15,7 +15,7 @@ enum hijack_outcome undo_failed(struct target *target, const struct hijack_optio
                                 struct failure *f);
 
 /* Places that are unsafe for undoing: inside the island, whose memory goes away. (target_unsafe) */
-int undo_unsafe(void *context, const struct target *target, taddr pc,
+int undo_unsafe(void *context, const struct target *target, const taddr *places, size_t count,
                 char reason[SAFEPOINT_REASON]);
 
 #endif

@@ -150,3 +150,42 @@ int main(void) { prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); for (;;) pause(); }'
     same
     kill -KILL "$PID"
 }
+
+@test "a signal handler that goes back into a function's first instructions: not patched until it has" {
+    cat >"$DIR/inside.c" <<'END'
+#include <signal.h>
+#include <ucontext.h>
+#include <unistd.h>
+static void handler(int s, siginfo_t *i, void *context)
+{
+    ucontext_t *uc = context;
+    greg_t place = uc->uc_mcontext.gregs[REG_RIP];
+    char byte;
+    (void)s, (void)i;
+    uc->uc_mcontext.gregs[REG_RIP] = (greg_t)read + 3;
+    read(0, &byte, 1);
+    uc->uc_mcontext.gregs[REG_RIP] = place;
+}
+int main(void)
+{
+    struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO};
+    sigaction(SIGUSR1, &action, 0);
+    raise(SIGUSR1);
+    for (;;) pause();
+}
+END
+    cc -D_GNU_SOURCE -O1 -o "$DIR/inside" "$DIR/inside.c"
+    as mkfifo "$DIR/fifo"
+    exec 9<>"$DIR/fifo"
+    IN=$DIR/fifo start_program "$DIR/inside"
+    wait_until grep -q ' pipe_read\|anon_pipe_read\|^pipe_read\|^anon_pipe_read' "/proc/$PID/wchan"
+    snapshot before
+    expect 1 gdb_hijack -q --wait 1 "$PID"
+    grep -q 'in the first instructions of read' <<<"$errors"
+    same
+    echo >&9
+    wait_until grep -q pause "/proc/$PID/wchan"
+    hijack
+    release
+    kill -KILL "$PID"
+}
