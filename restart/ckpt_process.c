@@ -88,21 +88,6 @@ static void read_signals(void)
     p->frame = (uintptr_t)ckpt.frame;
 }
 
-/* Takes every pending signal out of its queue, notes it, and puts it back. */
-static long read_pending(void)
-{
-    const uint64_t all = ~0ULL;
-    const struct timespec now = {0, 0};
-    p->pending_count = 0;
-    while (p->pending_count < IMAGE_PENDING_MAX &&
-           raw(SYS_rt_sigtimedwait, &all, &resume_pending[p->pending_count], &now, 8) > 0)
-        p->pending_count++;
-    resume_queue_pending(0);
-    if (p->pending_count == IMAGE_PENDING_MAX)
-        return ckpt_fail(-E2BIG, "too many signals are pending", "");
-    return 0;
-}
-
 /* Four lines for each timer: "ID: 0", "signal: 14/0000...", "notify: signal/pid.12", "ClockID: 1".
  */
 static long read_timer_line(const char *line)
@@ -142,6 +127,52 @@ static long read_timers(void)
         result = read_timer_line(line);
     lines_close(&l);
     return result;
+}
+
+/* Signals that POSIX timers send. Taking one out of its queue sets its timer going again, and the
+ * expirations that it stands for (timer_getoverrun) are lost: they stay where they are. */
+static uint64_t timer_signals(void)
+{
+    uint64_t set = 0;
+    for (uint32_t i = 0; i < p->timer_count; i++)
+        if (p->timers[i].notify == SIGEV_SIGNAL)
+            set |= 1ULL << (p->timers[i].signal - 1);
+    return set;
+}
+
+/* Such a signal as it is queued in the restarted program: one, of the first timer that sends it. */
+static void note_timer_signals(uint64_t pending)
+{
+    for (uint32_t i = 0; i < p->timer_count && p->pending_count < IMAGE_PENDING_MAX; i++) {
+        const struct image_timer *t = &p->timers[i];
+        uint64_t bit = 1ULL << (t->signal - 1);
+        if (t->notify != SIGEV_SIGNAL || !(pending & bit))
+            continue;
+        siginfo_t *info = &resume_pending[p->pending_count++];
+        memset(info, 0, sizeof *info);
+        info->si_signo = t->signal;
+        info->si_code = SI_TIMER;
+        info->si_timerid = t->id;
+        info->si_ptr = (void *)(uintptr_t)t->value;
+        pending &= ~bit;
+    }
+}
+
+/* Takes every other pending signal out of its queue, notes it, and puts it back. */
+static long read_pending(void)
+{
+    uint64_t timers = timer_signals(), others = ~timers, pending = 0;
+    const struct timespec now = {0, 0};
+    p->pending_count = 0;
+    while (p->pending_count < IMAGE_PENDING_MAX &&
+           raw(SYS_rt_sigtimedwait, &others, &resume_pending[p->pending_count], &now, 8) > 0)
+        p->pending_count++;
+    resume_queue_pending(0);
+    raw(SYS_rt_sigpending, &pending, 8);
+    note_timer_signals(pending & timers);
+    if (p->pending_count == IMAGE_PENDING_MAX)
+        return ckpt_fail(-E2BIG, "too many signals are pending", "");
+    return 0;
 }
 
 static void read_limits(void)

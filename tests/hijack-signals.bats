@@ -30,6 +30,14 @@ teardown() { work_end; }
     finish
 }
 
+@test "a hundred checkpoints of it: no expiration of its timer is lost or counted twice" {
+    start_target ticker
+    hijack
+    for ((n = 0; n < 100; n++)); do checkpoint; done
+    release
+    finish
+}
+
 @test "mask, dispositions, pending signals, timers, limits, names: as set" {
     start_target mask "$DIR"
     rounds "${ROUNDS:-2}" same
