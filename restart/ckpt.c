@@ -186,6 +186,7 @@ static long take(const char *path, ucontext_t *frame, const struct rlimit *descr
     if (result)
         return result;
     ckpt.frame = frame;
+    ckpt.leaving = (request.flags & FRAME_LEAVE) != 0;
     ckpt.descriptors = *descriptors;
     if (!(result = collect())) {
         report.bytes = ckpt.header.end;

@@ -40,6 +40,7 @@ struct ckpt {
     size_t scratch_size;
     struct image_header header;
     ucontext_t *frame;
+    int leaving; /* the program ends once the image is there */
     struct rlimit
         descriptors; /* the program's own RLIMIT_NOFILE, while we have lent ourselves some more */
 };

@@ -184,6 +184,7 @@ static long classify_shared(void)
     if (file < 0)
         return ckpt_refused(CKPT_ROW_shared_anonymous, at.path);
     at.map.kind = IMAGE_FILE, at.map.file = (uint32_t)file;
+    at.map.flags |= ckpt.leaving ? 0 : IMAGE_GOES_ON;
     return 0;
 }
 

@@ -119,26 +119,28 @@ static uint64_t run_flags(uint64_t entry)
     return entry & PAGEMAP_GUARD ? IMAGE_RUN_GUARD : 0;
 }
 
-static int is_stored(const struct image_map *map, uint64_t entry)
+static int is_stored(const struct image_map *map, uint64_t entry, int whole)
 {
+    if (whole)
+        return 1;
     if (map->kind == IMAGE_FILE && entry & PAGEMAP_FILE)
         return 0;
     return (entry & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED | PAGEMAP_GUARD)) != 0;
 }
 
-/* The way of kernels before PAGEMAP_SCAN. */
-static long read_pages(struct image_map *map)
+/* All pages up to `end`, or those worth storing, as kernels before PAGEMAP_SCAN tell. */
+static long read_pages(struct image_map *map, uint64_t end, int whole)
 {
     static uint64_t entries[1024];
     long result = 0;
-    for (uint64_t at = map->start; at < map->end && !result;) {
-        uint64_t want = (map->end - at) / IMAGE_PAGE;
+    for (uint64_t at = map->start; at < end && !result;) {
+        uint64_t want = (end - at) / IMAGE_PAGE;
         want = want < 1024 ? want : 1024;
         long n = raw(SYS_pread64, pagemap, entries, want * 8, at / IMAGE_PAGE * 8);
         if (n < 8)
             return ckpt_fail(n < 0 ? n : -EIO, "cannot read", "/proc/self/pagemap");
         for (long i = 0; i < n / 8 && !result; i++, at += IMAGE_PAGE)
-            if (is_stored(map, entries[i]))
+            if (is_stored(map, entries[i], whole))
                 result = add_run(map, at, at + IMAGE_PAGE, run_flags(entries[i]));
     }
     return result;
@@ -163,14 +165,27 @@ static uint64_t file_end(const struct image_map *map)
     return size < map->end - map->start ? map->start + size : map->end;
 }
 
-/* Pages of a file that has gone: as many as can be read. */
+static int is_guard(uint64_t address)
+{
+    uint64_t entry = 0;
+    raw(SYS_pread64, pagemap, &entry, sizeof entry, address / IMAGE_PAGE * sizeof entry);
+    return (entry & PAGEMAP_GUARD) != 0;
+}
+
+/* Pages of a file that has gone: up to its end, where they can no longer be read. Guard pages
+ * cannot either, but more may follow. */
 static long carry(struct image_map *map, int memory)
 {
-    uint64_t end = map->start;
-    while (end < map->end &&
-           raw(SYS_pread64, memory, ckpt.bounce, IMAGE_PAGE, end) == (long)IMAGE_PAGE)
-        end += IMAGE_PAGE;
-    return add_run(map, map->start, end, 0);
+    long result = 0;
+    for (uint64_t at = map->start; at < map->end && !result; at += IMAGE_PAGE) {
+        if (raw(SYS_pread64, memory, ckpt.bounce, IMAGE_PAGE, at) == (long)IMAGE_PAGE)
+            result = add_run(map, at, at + IMAGE_PAGE, 0);
+        else if (is_guard(at))
+            result = add_run(map, at, at + IMAGE_PAGE, IMAGE_RUN_GUARD);
+        else
+            break;
+    }
+    return result;
 }
 
 static long pages_of(struct image_map *map, int memory)
@@ -184,8 +199,8 @@ static long pages_of(struct image_map *map, int memory)
         return carry(map, memory);
     if (map->flags & IMAGE_OWN ||
         (map->kind == IMAGE_FILE && map->prot & PROT_WRITE && map->end - map->start <= WHOLE_MAX))
-        return add_run(map, map->start, file_end(map), 0);
-    return scan_works ? scan_pages(map) : read_pages(map);
+        return read_pages(map, file_end(map), 1);
+    return scan_works ? scan_pages(map) : read_pages(map, map->end, 0);
 }
 
 static long open_own(const char *path)

@@ -90,6 +90,7 @@ enum image_kind {
 #define IMAGE_MAYWRITE   0x2000u /* shared: the file was opened for writing */
 #define IMAGE_OWN                                                                                  \
     0x4000u /* of our own library: all pages are stored, and the file may have changed */
+#define IMAGE_GOES_ON 0x8000u /* shared: the program could go on writing to it after the image */
 
 struct image_map {
     uint64_t start, end;

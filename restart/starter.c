@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <unistd.h>
 
 #include "restart/starter.h"
@@ -125,8 +126,22 @@ static int restart(struct image *image, const struct options *o)
     return complain(image, FAILED);
 }
 
+/* Without address randomisation (setarch -R, gdb) the kernel hands out memory from right below its
+ * own idea of the stack: around the stack of a program that was started with it, which could then
+ * no longer grow. The program gets its own personality back in the end. */
+static void randomize(char **argv)
+{
+    int now = personality(0xffffffff);
+    if (now < 0 || !(now & ADDR_NO_RANDOMIZE))
+        return;
+    personality((unsigned)now & ~(unsigned)ADDR_NO_RANDOMIZE);
+    if (!(personality(0xffffffff) & ADDR_NO_RANDOMIZE))
+        execv("/proc/self/exe", argv);
+}
+
 int main(int argc, char **argv)
 {
+    randomize(argv);
     static struct image image;
     struct options o = {0};
     int end = parse(&o, argc, argv);

@@ -6,12 +6,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "restart/build_id.h"
@@ -58,6 +60,15 @@ static int same_build(const struct image_file *f, int fd)
     return size == f->build_size && memcmp(id, f->build_id, size) == 0;
 }
 
+/* Memory that is written to through a mapping gives a file of tmpfs no new date. */
+static bool shows_no_change(const struct image_map *m, int fd)
+{
+    const uint32_t written = IMAGE_GOES_ON | IMAGE_SHARED | IMAGE_MAYWRITE;
+    struct statfs fs;
+    return (m->flags & written) == written && fstatfs(fd, &fs) == 0 &&
+           (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+}
+
 /* The same bytes? An ELF file's build-id says so whatever its date (the same version installed
  * again); of others, modification time and size; a shared mapping shows the file as it is now
  * anyway. */
@@ -78,7 +89,13 @@ static int compare(struct image *image, const struct image_map *m, int fd)
         return changed(image, path, "another size");
     if (build < 0 && (st.st_mtim.tv_sec != f->mtime || st.st_mtim.tv_nsec != f->mtime_nsec))
         return changed(image, path, "been changed");
-    return 0;
+    return shows_no_change(m, fd)
+               ? image_fail(image, -ESTALE,
+                            "the program has '%s' mapped, and went on writing to it after the "
+                            "image was made: in a file system in memory that does not show; if "
+                            "the file is as it should be, accept it with --accept-changed-files",
+                            path)
+               : 0;
 }
 
 static int open_named(struct image *image, const struct image_map *m)

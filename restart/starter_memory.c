@@ -24,6 +24,7 @@
 #endif
 #define WORKERS_MAX 8
 #define PIECE       (256 * 1024)
+#define RESERVE_GAP (16ULL << 20) /* what lies this close together is reserved as one */
 
 /* --- reserving --- */
 
@@ -42,15 +43,20 @@ static int reserve(uint64_t start, uint64_t size)
     return result ? result : reserve(start + half, size - half);
 }
 
+/* Were each mapping reserved by itself, a program with half as many as a process may have
+ * (vm.max_map_count) could not be restarted. */
 int memory_reserve(struct image *image)
 {
-    for (size_t i = 0; i < image->map_count; i++) {
-        const struct image_map *m = &image->maps[i];
-        int result = reserve(m->start, m->end - m->start);
+    const struct image_map *m = image->maps, *last = m + image->map_count;
+    while (m < last) {
+        uint64_t start = m->start, end = m->end;
+        while (++m < last && m->start - end <= RESERVE_GAP)
+            end = m->end;
+        int result = reserve(start, end - start);
         if (result)
             return image_fail(
                 image, result, "cannot reserve the addresses 0x%llx-0x%llx of the image: %s",
-                (unsigned long long)m->start, (unsigned long long)m->end, strerror(-result));
+                (unsigned long long)start, (unsigned long long)end, strerror(-result));
     }
     return 0;
 }
@@ -198,6 +204,17 @@ static int install_guards(struct image *image, const struct image_map *m, uint64
     return 0;
 }
 
+/* mlock() locks memory that cannot be touched (PROT_NONE, behind the end of a file), and complains
+ * all the same; mlockall() does not. Locked memory refuses to be invalidated. */
+static int lock(const struct image_map *m, void *at)
+{
+    if (!(m->flags & (IMAGE_LOCKED | IMAGE_LOCKFAULT)) ||
+        mlock2(at, m->end - m->start, m->flags & IMAGE_LOCKFAULT ? MLOCK_ONFAULT : 0) == 0)
+        return 0;
+    int error = errno;
+    return msync(at, IMAGE_PAGE, MS_INVALIDATE) && errno == EBUSY ? 0 : -error;
+}
+
 static int finish_one(struct image *image, size_t index)
 {
     const struct image_map *m = &image->maps[index];
@@ -210,10 +227,9 @@ static int finish_one(struct image *image, size_t index)
         return image_fail(image, -errno, "cannot protect memory%s%s: %s", m->name ? " of " : "",
                           image_string(image, m->name), strerror(errno));
     advise(m, at);
-    if (m->flags & (IMAGE_LOCKED | IMAGE_LOCKFAULT) &&
-        mlock2(at, size, m->flags & IMAGE_LOCKFAULT ? MLOCK_ONFAULT : 0))
-        return image_fail(image, -errno, "cannot lock %zu bytes of memory (mlock): %s", size,
-                          strerror(errno));
+    if ((result = lock(m, at)))
+        return image_fail(image, result, "cannot lock %zu bytes of memory (mlock): %s", size,
+                          strerror(-result));
     return 0;
 }
 
