@@ -48,7 +48,7 @@ find_programs() {
     GDB_HIJACK=$BUILD/gdb-hijack TARGETS=$BUILD/targets
     as test -x "$BUILD" -a -r "$BUILD" && return
     PROGRAMS=$(mktemp -d /tmp/hijack-programs.XXXXXX) && chmod 755 "$PROGRAMS" || return 1
-    cp -r "$BUILD"/{gdb-hijack,libhijack.so,hijack-shadow,hijack-starter,librestart.so} "$PROGRAMS" || return 1
+    cp -r "$BUILD"/{gdb-hijack,gdb-blank,libhijack.so,hijack-shadow,hijack-starter,librestart.so} "$PROGRAMS" || return 1
     [ ! -d "$TARGETS" ] || cp -r "$TARGETS" "$PROGRAMS"
     GDB_HIJACK=$PROGRAMS/gdb-hijack TARGETS=$PROGRAMS/targets
 }
