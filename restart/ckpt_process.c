@@ -114,13 +114,24 @@ static long read_timer_line(const char *line)
     return 0;
 }
 
+/* While its SIGALRM is pending, ITIMER_REAL stands still: the kernel starts it again when the
+ * signal is taken. Set to its remaining 0, it would never fire again. */
+static void read_interval_timers(void)
+{
+    for (int i = 0; i < 3; i++) {
+        struct itimerval *t = &p->interval[i];
+        raw(SYS_getitimer, i, t);
+        if (t->it_value.tv_sec == 0 && t->it_value.tv_usec == 0)
+            t->it_value = t->it_interval;
+    }
+}
+
 static long read_timers(void)
 {
     static struct lines l;
     long result = 0;
     p->timer_count = 0;
-    for (int i = 0; i < 3; i++)
-        raw(SYS_getitimer, i, &p->interval[i]);
+    read_interval_timers();
     if (lines_open(&l, "/proc/self/timers") < 0)
         return 0; /* a kernel without CONFIG_CHECKPOINT_RESTORE */
     for (char *line; !result && (line = lines_next(&l));)

@@ -4,6 +4,9 @@
  * Memory is written from where it lies. Memory that changes while we write (our own, the rseq area,
  * which the kernel writes to) and memory that may not be readable goes through a buffer, so that
  * its checksum is that of the bytes written. The head is written last.
+ *
+ * Where the file system can (O_TMPFILE), the file has no name until it is complete: a program that
+ * is killed meanwhile leaves nothing behind.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -144,21 +147,66 @@ static long check_limit(const char *path)
     return 0;
 }
 
+static long open_directory(const char *path, int flags)
+{
+    static char directory[HIJACK_PATH_MAX];
+    size_t n = mem_copy_string(directory, path, sizeof directory);
+    while (n > 1 && directory[n - 1] != '/')
+        n--;
+    directory[n] = '\0';
+    return raw(SYS_openat, -100, directory, flags | O_CLOEXEC, 0600);
+}
+
+static long open_named(void)
+{
+    const int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
+    return raw(SYS_openat, -100, temporary, flags, 0600);
+}
+
+/* Gives the file without a name its temporary one. */
+static long name_image(void)
+{
+    char self[64];
+    struct text t = {self, sizeof self, 0};
+    text_add(&t, "/proc/self/fd/");
+    text_number(&t, image);
+    long result = raw(SYS_linkat, -100, self, -100, temporary, AT_SYMLINK_FOLLOW);
+    return result ? result : raw(SYS_fsync, image);
+}
+
+/* Writes to the file that has just been opened, or not. */
+static long write_file(long opened, int named)
+{
+    if (opened < 0)
+        return opened;
+    image = (int)opened;
+    raw(SYS_fchmod, image, 0600); /* the umask may have taken it all away */
+    long result = write_all();
+    if (!result && !named)
+        result = name_image() ? -EOPNOTSUPP : 0;
+    long closed = raw(SYS_close, image);
+    return result ? result : closed;
+}
+
+/* Will the same succeed with a name from the start? */
+static int needs_name(long error)
+{
+    return error == -EOPNOTSUPP || error == -EISDIR || error == -EINVAL;
+}
+
 long ckpt_write(const char *path)
 {
     long result;
     if ((result = check_target(path)) || (result = check_limit(path)))
         return result;
     name_temporary(path);
-    result =
-        raw(SYS_openat, -100, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (result < 0)
-        return ckpt_fail(result, "cannot create", temporary);
-    image = (int)result;
-    raw(SYS_fchmod, image, 0600); /* the umask may have taken it all away */
-    result = write_all();
-    long closed = raw(SYS_close, image);
-    result = result ? result : closed;
+    result = write_file(open_directory(path, O_TMPFILE | O_RDWR), 0);
+    if (needs_name(result)) {
+        ckpt_write_abandon();
+        if ((result = open_named()) < 0)
+            return ckpt_fail(result, "cannot create", temporary);
+        result = write_file(result, 1);
+    }
     if (!result)
         return 0;
     ckpt_write_abandon();
@@ -167,12 +215,7 @@ long ckpt_write(const char *path)
 
 static void sync_directory(const char *path)
 {
-    static char directory[HIJACK_PATH_MAX];
-    size_t n = mem_copy_string(directory, path, sizeof directory);
-    while (n > 1 && directory[n - 1] != '/')
-        n--;
-    directory[n] = '\0';
-    long fd = raw(SYS_openat, -100, directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    long fd = open_directory(path, O_RDONLY | O_DIRECTORY);
     if (fd < 0)
         return;
     raw(SYS_fsync, fd);

@@ -439,6 +439,20 @@ static void new_shadow(struct starter_fds *f, struct starter_fds_session *sessio
                  *why ? why : strerror((int)-session->shadow));
 }
 
+/* A file cut back to its old size is the old file only if the program has done nothing but append.
+ */
+static void warn_of_overwriting(const struct starter_fds *f, struct starter_fds_session *session)
+{
+    for (uint32_t i = 0; i < f->h->count && !*session->warning; i++) {
+        const struct fds_entry *e = entry_at(f, i);
+        if (f->plans[i].cut && e->offset != e->size && !(e->status & O_APPEND))
+            snprintf(session->warning, sizeof session->warning,
+                     "'%s' was cut back to its old size, but the program writes not only at its "
+                     "end: what it has overwritten since the image stays as it is",
+                     entry_path(f, e));
+    }
+}
+
 static void settle_identity(struct hijack_params *params)
 {
     struct control_process self;
@@ -461,6 +475,7 @@ int starter_fds_take(struct starter_fds *f, struct starter_fds_session *session,
             keep_shadow(f, session);
         else if (!f->o.no_shadow)
             new_shadow(f, session);
+        warn_of_overwriting(f, session);
     }
     starter_fds_free(f);
     return result;

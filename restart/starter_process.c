@@ -28,8 +28,24 @@ int starter_check(struct image *image)
     return result ? result : starter_check_cpu(image);
 }
 
+#define STACK_USUAL (8ULL << 20) /* must do for a program that had no limit */
+
+/* Of all limits this one kills without a word: a stack that may not grow is SIGSEGV. */
+static int check_stack_limit(struct image *image)
+{
+    const struct rlimit *had = &image->process->limits[RLIMIT_STACK];
+    rlim_t need = had->rlim_cur == RLIM_INFINITY ? STACK_USUAL : had->rlim_cur;
+    struct rlimit now;
+    if (getrlimit(RLIMIT_STACK, &now) || now.rlim_max >= need || setrlimit(RLIMIT_STACK, had) == 0)
+        return 0;
+    return image_fail(image, -EPERM,
+                      "the program's stack may grow to %llu KB, this command's only to %llu KB "
+                      "(ulimit -Hs); restart it where that limit is higher",
+                      (unsigned long long)need / 1024, (unsigned long long)now.rlim_max / 1024);
+}
+
 /* Entering it is the only true test; then back. */
-int process_check(struct image *image)
+static int check_directory(struct image *image)
 {
     int back = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     int result = chdir(image->process->cwd) ? -errno : 0;
@@ -41,6 +57,12 @@ int process_check(struct image *image)
         return image_fail(image, result, "cannot enter the program's working directory '%s': %s",
                           image->process->cwd, strerror(-result));
     return 0;
+}
+
+int process_check(struct image *image)
+{
+    int result = check_directory(image);
+    return result ? result : check_stack_limit(image);
 }
 
 static void write_own(const char *path, const char *text)

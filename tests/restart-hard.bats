@@ -1,5 +1,7 @@
 #!/usr/bin/env bats
-# Restarts of programs with memory of the kinds that are easily lost (tests/targets/corners.c), each from the image alone.
+# shellcheck disable=SC2030,SC2031,SC2154 # each test has its own WHO, by design; lib.bash sets errors
+# Restarts of programs with memory and timers of the kinds that are easily lost (tests/targets/corners.c), each from the
+# image alone.
 
 load lib
 
@@ -74,4 +76,73 @@ from_image() {
     checkpoint_exit
     restart_ready
     finish
+}
+
+# The image has no name yet, or, where the file system cannot do that, a temporary one.
+image_under_way() { readlink "/proc/$PID/fd"/* | grep -qE "^$DIR/(#|.*\.tmp)"; }
+
+@test "killed while it writes an image: the older image is whole, and nothing else is left" {
+    start_target corners large
+    hijack
+    checkpoint
+    before=$(stat -c '%i %s %y' "$DIR/job.ckpt")
+    kill -63 "$PID" # to the default name, in the same directory
+    wait_until image_under_way
+    kill_it
+    [ "$(stat -c '%i %s %y' "$DIR/job.ckpt")" = "$before" ]
+    if [ -n "$(find "$DIR" -name '*.tmp')" ]; then skip "this file system has no O_TMPFILE"; fi
+    [ "$(find "$DIR" -type f -size +1M)" = "$DIR/job.ckpt" ]
+    restart_ready
+    finish
+}
+
+@test "--rollback-files warns when the program does not only append: what was overwritten stays" {
+    for place in 0 4; do
+        cat >"$DIR/writer.py" <<END
+import os, time
+f = os.open("records", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+os.write(f, b"0000")
+open("ready", "w").close()
+while not os.path.exists("stop"):
+    if os.path.exists("go"): os.lseek(f, $place, 0); os.write(f, b"11111111"); os.rename("go", "gone")
+    if $place == 0: os.lseek(f, 0, 0)
+    time.sleep(0.01)
+END
+        rm -f "$DIR/gone" "$DIR/records"
+        start_program "$PYTHON" "$DIR/writer.py"
+        wait_until test -e "$DIR/ready"
+        wait_until is_blocked "$PID"
+        [ "$place" = 4 ] || wait_until grep -q '^pos:.0$' "/proc/$PID/fdinfo/3"
+        hijack
+        checkpoint
+        touch "$DIR/go"
+        wait_until test -e "$DIR/gone"
+        kill_it
+        restart_ready --rollback-files
+        finish
+        if [ "$place" = 0 ]; then
+            grep -q "records.*overwritten" "$DIR/err"
+        else
+            [ ! -s "$DIR/err" ] || complain "$(cat "$DIR/err")"
+            [ "$(cat "$DIR/records")" = 0000 ]
+        fi
+    done
+}
+
+@test "a hard limit of the stack that is too low for the program: refused by name" {
+    start_target corners stack
+    hijack
+    checkpoint
+    kill_it
+    expect 1 as env -C "$DIR" prlimit --stack=65536:65536 "$GDB_HIJACK" restart --rollback-files "$DIR/job.ckpt" </dev/null
+    grep -q 'stack may grow to.*ulimit -Hs' <<<"$errors"
+    restart_ready --rollback-files
+    finish
+}
+
+@test "an interval timer whose signal is pending during the checkpoint goes on" {
+    for ((n = 0; n < 5; n++)); do
+        start_target corners interval
+        from_image
+    done
 }

@@ -1,11 +1,13 @@
 /*
- * corners.c - memory of the kinds that are easily lost.
+ * corners.c - memory, and a timer, of the kinds that are easily lost.
  *
- * `corners KIND`: one mapping or many, checked at the end. MADV_GUARD_INSTALL on a file mapping
+ * `corners KIND`: set up, then checked at the end. MADV_GUARD_INSTALL on a file mapping
  * needs Linux 6.15, "guards" ends with 77 without.
  */
+#include <signal.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 
 #include "tests/targets/target.h"
 
@@ -14,6 +16,7 @@
 #define GUARD         5
 #define INSTALL_GUARD 102
 #define MANY          45000
+#define LARGE         (512L << 20)
 
 static unsigned char *get(size_t size, int protection, int flags, int fd)
 {
@@ -126,6 +129,41 @@ static void stack(void)
     recurse(1900);
 }
 
+static volatile sig_atomic_t alarms;
+
+static void count_alarm(int signal)
+{
+    (void)signal;
+    alarms++;
+}
+
+/* An interval so short that its signal is pending while a checkpoint is taken. */
+static void interval(void)
+{
+    const struct itimerval every = {{0, 2000}, {0, 2000}};
+
+    signal(SIGALRM, count_alarm);
+    if (setitimer(ITIMER_REAL, &every, NULL))
+        cannot("setitimer");
+    wait_for_the_end();
+    alarms = 0;
+    for (double end = seconds_now() + 10; alarms < 20 && seconds_now() < end;)
+        rest(1);
+    CHECK(alarms >= 20, "%d alarms in 10 s", (int)alarms);
+}
+
+/* So much that writing it takes its time. */
+static void large(void)
+{
+    unsigned char *at = anonymous(LARGE, PROT_READ | PROT_WRITE);
+
+    for (long i = 0; i < LARGE; i += PAGE)
+        *(long *)(at + i) = i + 1;
+    wait_for_the_end();
+    for (long i = 0; i < LARGE; i += PAGE)
+        CHECK(*(long *)(at + i) == i + 1, "page at %ld", i);
+}
+
 /* A file that is written to through memory. */
 static void shared(const char *name)
 {
@@ -153,6 +191,10 @@ int main(int argc, char **argv)
         many();
     else if (!strcmp(kind, "stack"))
         stack();
+    else if (!strcmp(kind, "interval"))
+        interval();
+    else if (!strcmp(kind, "large"))
+        large();
     else if (!strcmp(kind, "shared") && argc > 2)
         shared(argv[2]);
     else
