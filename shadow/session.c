@@ -120,7 +120,10 @@ void session_report(struct shadow *s, const struct frame_report *report)
         hold_drop(&s->held);
         s->state = SHADOW_HOME;
     }
-    forward_report(s, report);
+    /* A checkpoint by a raw signal that was under way already is not the one that a tool waits for.
+     */
+    if (s->request_state != REQUEST_PENDING)
+        forward_report(s, report);
 }
 
 /* The program has ended. A shadow that holds nothing for the restart, because all was the

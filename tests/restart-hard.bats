@@ -146,3 +146,17 @@ END
         from_image
     done
 }
+
+@test "a checkpoint asked for while another, by a raw signal, is written: both are there, each under its name" {
+    start_target corners large
+    hijack
+    kill -63 "$PID"
+    wait_until image_under_way
+    checkpoint
+    [[ $output == "$DIR/job.ckpt"* ]]
+    kill_it
+    [ -s "$DIR/job.ckpt" ]
+    [ -n "$(find "$DIR" -name 'hijack.*.ckpt' -size +1M)" ]
+    restart_ready --rollback-files
+    finish
+}
