@@ -1,11 +1,12 @@
 /*
  * blocked.c - blocks in one system call; an EINTR or an early return is the failure.
  *
- * Usage: blocked CALL [SECONDS [LATE]]. The program forks: the parent, which nobody touches, does what
- * ends the call once $STOP exists; the child blocks. With SECONDS the call is given that timeout
- * instead, and must return then: not earlier, and not later than LATE seconds after (for a process is stopped for a while, and machines are slow). The
- * child also checks that its signal mask and dispositions are as it set them. $READY holds the
- * child's process id; the program's status is the child's.
+ * Usage: blocked CALL [SECONDS [LATE]]. The program forks: the parent, which nobody touches, does
+ * what ends the call once $STOP exists; the child blocks. With SECONDS the call is given that
+ * timeout instead, and must return then: not earlier, and not later than LATE seconds after (for a
+ * process is stopped for a while, and machines are slow). The child also checks that its signal
+ * mask and dispositions are as it set them. $READY holds the child's process id; the program's
+ * status is the child's.
  */
 #include <poll.h>
 #include <signal.h>
@@ -18,7 +19,6 @@
 #include <sys/wait.h>
 
 #include "tests/targets/target.h"
-
 
 static int pipe_end[2], pair[2], listener, epoll, semaphores, futex_word;
 static pid_t blocked;
