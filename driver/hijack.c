@@ -88,13 +88,14 @@ static int plan_replacement(struct hijack *h, struct failure *f)
     return place_island(h, f);
 }
 
-/* Whichever object defines it. */
+/* A variable of the C library's, which glibc may keep in its dynamic linker. (Not looked for in
+ * every object: the symbols of a large executable take long.) */
 static bool find_symbol(const struct objects *objects, const char *name, taddr *address)
 {
-    for (size_t i = 0; i < objects_count(objects); i++)
-        if (object_symbol(objects, objects_at(objects, i), name, address))
-            return true;
-    return false;
+    const struct object *linker = objects_named(objects, "ld-");
+    const struct object *libc = objects_libc(objects);
+    return (linker && object_symbol(objects, linker, name, address)) ||
+           (libc && object_symbol(objects, libc, name, address));
 }
 
 /* Reads the C library's own account of its restartable-sequence area (glibc >= 2.35 keeps it in
