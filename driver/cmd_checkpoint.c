@@ -97,9 +97,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         a->timeout = option_number(state, "timeout", argument, 1, 86400);
         return 0;
     case ARGP_KEY_ARG:
-        if (state->arg_num > 0)
-            argp_error(state, "one process at a time: \"%s\" is too many", argument);
-        a->pid = option_number(state, "process id", argument, 1, INT_MAX);
+        a->pid = option_pid(state, argument);
         return 0;
     case ARGP_KEY_NO_ARGS:
         argp_error(state, "which process?");

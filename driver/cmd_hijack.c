@@ -79,9 +79,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         a->options.trust_seccomp = true;
         return 0;
     case ARGP_KEY_ARG:
-        if (state->arg_num > 0)
-            argp_error(state, "one process at a time: \"%s\" is too many", argument);
-        a->options.pid = option_number(state, "process id", argument, 1, INT_MAX);
+        a->options.pid = option_pid(state, argument);
         return 0;
     case ARGP_KEY_NO_ARGS:
         argp_error(state, "which process?");

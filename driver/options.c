@@ -1,5 +1,6 @@
 /* options.c - see options.h. */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 
 #include "driver/options.h"
@@ -13,4 +14,11 @@ int option_number(const struct argp_state *state, const char *what, const char *
     if (errno || end == text || *end || value < least || value > most)
         argp_error(state, "%s \"%s\" is no number from %d to %d", what, text, least, most);
     return (int)value;
+}
+
+pid_t option_pid(const struct argp_state *state, const char *text)
+{
+    if (state->arg_num > 0)
+        argp_error(state, "one process at a time: \"%s\" is too many", text);
+    return option_number(state, "process id", text, 1, INT_MAX);
 }

@@ -3,10 +3,15 @@
 #define DRIVER_OPTIONS_H
 
 #include <argp.h>
+#include <sys/types.h>
 
 /* The number that `text` is, from `least` to `most`; else ends the program with a usage message
  * that names `what`. */
 int option_number(const struct argp_state *state, const char *what, const char *text, int least,
                   int most);
+
+/* The one process id of a command line, at ARGP_KEY_ARG; ends the program as above when it is the
+ * second. */
+pid_t option_pid(const struct argp_state *state, const char *text);
 
 #endif

@@ -1,6 +1,7 @@
 /* undo.c - see undo.h. */
 #include <errno.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
@@ -171,38 +172,48 @@ static int undo_with_new_gdb(struct target *target, const struct hijack_options 
     return code < 0 ? code : target_go(target, f);
 }
 
+/* Adds to the reason of the failure what became of the target. */
+static void add(struct failure *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void add(struct failure *f, const char *format, ...)
+{
+    size_t used = strlen(f->text);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(f->text + used, sizeof f->text - used, format, arguments);
+    va_end(arguments);
+}
+
+/* With the gdb at hand if it lives, else with a new one. */
+static int undo_somehow(struct target *target, const struct hijack_options *options,
+                        struct failure *f)
+{
+    int code = inferior_attached(target->inferior) ? undo_all(target, f) : -EPIPE;
+    if (code == 0)
+        code = target_go(target, f);
+    if (code == 0)
+        return 0;
+    return (target->scratch_wanted ? undo_with_new_gdb : undo_entering)(target, options, f);
+}
+
 enum hijack_outcome undo_failed(struct target *target, const struct hijack_options *options,
                                 struct failure *f)
 {
     struct failure undoing = {0};
-    size_t used = strlen(f->text);
+    int pid = (int)target->info.pid;
     interrupt_forget();
-    if (ended(target)) {
-        snprintf(f->text + used, sizeof f->text - used, "; process %d has ended",
-                 (int)target->info.pid);
-        return HIJACK_LOST;
-    }
     unsetenv("HIJACK_FAULT_GDB"); /* faults are injected into the work, not into its undoing */
     unsetenv("HIJACK_FAULT_GDB_BEFORE");
-    int code = inferior_attached(target->inferior) ? undo_all(target, &undoing) : -EPIPE;
-    if (code == 0)
-        code = target_go(target, &undoing);
-    if (code < 0)
-        code =
-            (target->scratch_wanted ? undo_with_new_gdb : undo_entering)(target, options, &undoing);
+    int code = ended(target) ? -ESRCH : undo_somehow(target, options, &undoing);
     if (code < 0 && ended(target)) {
-        snprintf(f->text + used, sizeof f->text - used, "; process %d has ended",
-                 (int)target->info.pid);
+        add(f, "; process %d has ended", pid);
         return HIJACK_LOST;
     }
     if (code < 0)
-        snprintf(
-            f->text + used, sizeof f->text - used,
-            "; the process runs on, but undoing did not finish (%s): try gdb-hijack release %d",
-            undoing.text, (int)target->info.pid);
+        add(f, "; the process runs on, but undoing did not finish (%s): try gdb-hijack release %d",
+            undoing.text, pid);
     else
-        snprintf(f->text + used, sizeof f->text - used,
-                 "; everything was undone, the process runs on as before");
+        add(f, "; everything was undone, the process runs on as before");
     return HIJACK_ROLLED_BACK;
 }
 
