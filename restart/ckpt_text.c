@@ -13,14 +13,14 @@ void text_add(struct text *t, const char *s)
     t->bytes[t->length] = '\0';
 }
 
-static void add_digits(struct text *t, uint64_t n, unsigned base)
+static void add_digits(struct text *t, uint64_t n)
 {
     char digits[24];
     size_t i = sizeof digits;
     digits[--i] = '\0';
     do
-        digits[--i] = "0123456789abcdef"[n % base];
-    while (n /= base);
+        digits[--i] = (char)('0' + n % 10);
+    while (n /= 10);
     text_add(t, digits + i);
 }
 
@@ -28,13 +28,7 @@ void text_number(struct text *t, int64_t n)
 {
     if (n < 0)
         text_add(t, "-");
-    add_digits(t, n < 0 ? -(uint64_t)n : (uint64_t)n, 10);
-}
-
-void text_hex(struct text *t, uint64_t n)
-{
-    text_add(t, "0x");
-    add_digits(t, n, 16);
+    add_digits(t, n < 0 ? -(uint64_t)n : (uint64_t)n);
 }
 
 static const char *cause(long error)

@@ -18,7 +18,6 @@ struct text {
 
 void text_add(struct text *t, const char *s);
 void text_number(struct text *t, int64_t n);
-void text_hex(struct text *t, uint64_t n);
 /* ": " and the cause: the common errors in words, the others by number. */
 void text_cause(struct text *t, long error);
 
