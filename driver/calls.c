@@ -4,11 +4,16 @@
 #include <stddef.h>
 #include <string.h>
 
-const struct call calls[CALLS] = {
-#define CALL CALL_ROW
+const struct call_function call_functions[FUNCTIONS] = {
+#define FUNCTION CALL_FUNCTION_ROW
 #include "stubs/calls.def"
-#undef CALL
 };
+
+const struct call calls[] = {
+#define SYSCALL CALL_ROW
+#include "stubs/calls.def"
+};
+const size_t calls_count = sizeof calls / sizeof *calls;
 
 /* Names are found by open addressing: libc has thousands, and a hijack looks all of them up. */
 #define SLOTS 1024
@@ -16,7 +21,7 @@ const struct call calls[CALLS] = {
 struct entry {
     const char *name; /* within a row's names, not NUL-terminated */
     size_t length;
-    const struct call *row;
+    const struct call_function *row;
 };
 
 static struct entry table[SLOTS];
@@ -38,7 +43,7 @@ static struct entry *find(const char *name, size_t length)
     return &table[i];
 }
 
-static void fill_row(const struct call *row)
+static void fill_row(const struct call_function *row)
 {
     for (const char *name = row->names; *name;) {
         size_t length = strcspn(name, " ");
@@ -49,12 +54,12 @@ static void fill_row(const struct call *row)
 
 static void fill(void)
 {
-    for (size_t i = 0; i < CALLS; i++)
-        fill_row(&calls[i]);
+    for (size_t i = 0; i < FUNCTIONS; i++)
+        fill_row(&call_functions[i]);
     filled = true;
 }
 
-const struct call *call_named(const char *name)
+const struct call_function *call_named(const char *name)
 {
     if (!filled)
         fill();

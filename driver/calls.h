@@ -7,12 +7,17 @@
 #ifndef DRIVER_CALLS_H
 #define DRIVER_CALLS_H
 
+#include <stddef.h>
+
 #include "stubs/calls.h"
 
-/* The rows, indexed by enum call_id. */
-extern const struct call calls[CALLS];
+/* The functions, indexed by enum function_id. */
+extern const struct call_function call_functions[FUNCTIONS];
+/* The calls of the kernel, indexed by number; where there is none, how is CALL_UNKNOWN. */
+extern const struct call calls[];
+extern const size_t calls_count;
 
 /* The row that lists `name` among the names of its functions, or NULL. */
-const struct call *call_named(const char *name);
+const struct call_function *call_named(const char *name);
 
 #endif

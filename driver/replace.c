@@ -8,7 +8,7 @@
 /* A function of libc that is in the table. */
 struct candidate {
     struct object_function function;
-    const struct call *row;
+    const struct call_function *row;
 };
 
 struct candidates {
@@ -39,7 +39,7 @@ static int grow(struct candidates *all)
 static int collect_one(void *context, const struct object_function *function)
 {
     struct candidates *all = context;
-    const struct call *row = call_named(function->name);
+    const struct call_function *row = call_named(function->name);
     if (!row)
         return 0;
     if (all->count == all->room && grow(all) != 0)

@@ -24,7 +24,7 @@
 /* One patched function. Valid until replace_free(). */
 struct replace_patch {
     char name[REPLACE_NAME]; /* its plainest name: "read" rather than "__read" */
-    const struct call *row;
+    const struct call_function *row;
     taddr address;           /* of the function */
     uint64_t size;           /* of the function, bytes */
     struct jump_plan jump;   /* .entry, .bytes and .displaced: the text as it is in the file */
@@ -36,7 +36,7 @@ struct replace_patch {
 /* A function of the table that cannot be patched. */
 struct replace_refusal {
     char name[REPLACE_NAME];
-    const struct call *row;
+    const struct call_function *row;
     taddr address;
     char why[80];
 };

@@ -1,25 +1,26 @@
 /*
- * calls.h - the table of system calls (calls.def) as C: its identifiers, its rows, its argument
- * kinds.
+ * calls.h - the table of system calls (calls.def) as C: its rows, its argument kinds.
  *
- * Every program that needs the table makes its own copy of it, since in-target code and hosted code
- * are never linked together:
+ * Every program that needs a part of the table makes its own copy of that part, since in-target
+ * code and hosted code are never linked together. A SYSCALL row says what becomes of a call of the
+ * kernel while the program's I/O is remote; a FUNCTION row, which functions of the C library are
+ * entries for it. What the rows mean is said at the head of calls.def:
  *
  *     const struct call calls[] = {
- *     #define CALL CALL_ROW
+ *     #define SYSCALL CALL_ROW
  *     #include "stubs/calls.def"
- *     #undef CALL
- *     };
+ *     };                                  // indexed by number; holes have how == CALL_UNKNOWN
  *
- * What the rows mean is said at the head of calls.def. `enum call_id` numbers them; the numbers are
- * part of no file format and change when rows are added, so frames carry a digest of the table,
- * never trust them across versions.
+ * Frames carry the kernel's numbers, which are an ABI: both ends of a session are of one
+ * architecture.
  */
 #ifndef STUBS_CALLS_H
 #define STUBS_CALLS_H
 
+#include <errno.h>
 #include <fcntl.h>
 #include <mqueue.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/epoll.h>
@@ -39,10 +40,9 @@
 
 enum arg_kind {
     ARG_NONE, /* behind the last argument */
+    /* scalars */
     ARG_FD,
     ARG_DIRFD,
-    ARG_PATH,
-    ARG_STR,
     ARG_INT,
     ARG_FLAGS,
     ARG_MODE,
@@ -50,6 +50,10 @@ enum arg_kind {
     ARG_LEN,
     ARG_COUNT,
     ARG_PID,
+    ARG_MSEC,
+    /* pointers */
+    ARG_PATH,
+    ARG_STR,
     ARG_LENP,
     ARG_IN,
     ARG_OUT,
@@ -59,9 +63,19 @@ enum arg_kind {
     ARG_INOUTS,
     ARG_INA,
     ARG_OUTA,
+    ARG_INOUTA,
     ARG_IOVIN,
     ARG_IOVOUT,
+    ARG_MSGIN,
+    ARG_MSGOUT,
+    ARG_FDSET,
+    ARG_SIGSET,
+    ARG_SIGSETP,
+    ARG_RELTIME,
+    ARG_BY, /* what it is depends on another argument: calls_by.def */
     ARG_PTR,
+    /* of functions only */
+    ARG_NEXT,
     ARG_CONST,
     ARG_SKIP,
 };
@@ -72,28 +86,61 @@ struct call_arg {
     int32_t value; /* size in bytes of the object or element; the value of a CONST */
 };
 
+/* --- SYSCALL rows: what becomes of the call while I/O is remote --- */
+
 enum call_how {
-    CALL_GENERIC,
-    CALL_ERRNUM,
-    CALL_SPECIAL,
+    CALL_UNKNOWN, /* no row: -ENOSYS */
+    CALL_FORWARD, /* the shadow executes it; detail: enum call_restart */
+    CALL_LOCAL,   /* this process executes it */
+    CALL_EMULATE, /* stubs/emulate.h knows what to do */
+    CALL_REFUSE,  /* -detail */
+};
+
+/* What an interruption by a handler means to a forwarded call (signal(7)). */
+enum call_restart {
+    CALL_RESTART,     /* begins again after a handler with SA_RESTART */
+    CALL_INTERRUPTED, /* -EINTR after any handler */
 };
 
 struct call {
-    const char *name;  /* the row's identifier: "pread" */
-    const char *names; /* of the functions of libc, separated by one space: "pread pread64 ..." */
-    uint16_t number;   /* of the kernel call, on this architecture */
-    uint8_t how;       /* enum call_how */
+    const char *name; /* the kernel's: "pread64" */
+    const char *why;  /* for the user: in a few words, why it is so; "" for what is plain */
+    uint8_t how;      /* enum call_how */
+    int16_t detail;   /* see there */
     struct call_arg args[CALL_ARGS];
 };
 
-#define CALL_ROW(id, kernel, names, how, ...)                                                      \
-    {#id, names, __NR_##kernel, CALL_##how, {__VA_ARGS__}},
+#define CALL_DETAIL_FORWARD(x) CALL_##x
+#define CALL_DETAIL_LOCAL(x)   0
+#define CALL_DETAIL_EMULATE(x) 0
+#define CALL_DETAIL_REFUSE(x)  x
 
-#define CALL(id, ...) CALL_##id,
-enum call_id {
-#include "stubs/calls.def"
-    CALLS
+#define CALL_ROW(kernel, how, detail, why, ...)                                                    \
+    [__NR_##kernel] = {#kernel, why, CALL_##how, CALL_DETAIL_##how(detail), {__VA_ARGS__}},
+
+/* --- FUNCTION rows: the functions of the C library --- */
+
+enum function_how {
+    FUNCTION_DIRECT, /* the kernel's result, or -1 and errno */
+    FUNCTION_ERRNUM, /* 0, or the error number itself */
+    FUNCTION_BY_NET, /* does more than the call: goes on in libc, and the net catches the call */
 };
-#undef CALL
+
+struct call_function {
+    const char *name;  /* the row's identifier: "pread" */
+    const char *names; /* of the functions of libc, separated by one space: "pread pread64 ..." */
+    uint16_t number;   /* of the kernel call, on this architecture */
+    uint8_t how;       /* enum function_how */
+    struct call_arg args[CALL_ARGS]; /* NEXT, CONST, SKIP; empty: the kernel's arguments as given */
+};
+
+#define CALL_FUNCTION_ROW(id, kernel, names, how, ...)                                             \
+    {#id, names, __NR_##kernel, FUNCTION_##how, {__VA_ARGS__}},
+
+#define FUNCTION(id, ...) FUNCTION_ID_##id,
+enum function_id {
+#include "stubs/calls.def"
+    FUNCTIONS
+};
 
 #endif

@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 #define FRAME_MAGIC       0x4b4a4948u /* "HIJK" */
-#define FRAME_VERSION     2
+#define FRAME_VERSION     3
 #define FRAME_MAX_PAYLOAD 65536
 #define FRAME_BATCH       253 /* SCM_MAX_FD: descriptors in one message */
 #define FRAME_KEY         16
@@ -40,16 +40,28 @@ enum frame_type {
     FRAME_TAKE,      /* application: the pending request, or an empty reply */
     FRAME_OFFER,     /* application: descriptors follow */
     FRAME_TABLE,     /* application: a piece of the descriptor table (stubs/fds.h) */
-    FRAME_DESCRIPTORS,  /* application: a batch with SCM_RIGHTS; starter: asks for a batch */
-    FRAME_COMMIT,       /* application: the image is safe, keep what was offered */
-    FRAME_REPORT,       /* application: how the checkpoint went; passed on to the tool */
-    FRAME_FETCH,        /* starter: are the descriptors of this image here? */
-    FRAME_UNLOCK,       /* starter: let go of the record locks, I take them now */
-    FRAME_ADOPT,        /* starter: I am the application now */
-    FRAME_DONE,         /* starter: the program runs next; drop what was held */
-    FRAME_END,          /* tool or starter: end, dropping everything */
-    FRAME_CALL = 0x100, /* to FRAME_CALL_LAST: remote system calls, by their row in calls.def */
-    FRAME_CALL_LAST = 0x7ff,
+    FRAME_DESCRIPTORS, /* application: a batch with SCM_RIGHTS; starter: asks for a batch */
+    FRAME_COMMIT,      /* application: the image is safe, keep what was offered */
+    FRAME_REPORT,      /* application: how the checkpoint went; passed on to the tool */
+    FRAME_FETCH,       /* starter: are the descriptors of this image here? */
+    FRAME_UNLOCK,      /* starter: let go of the record locks, I take them now */
+    FRAME_ADOPT,       /* starter: I am the application now */
+    FRAME_DONE,        /* starter: the program runs next; drop what was held */
+    FRAME_END,         /* tool or starter: end, dropping everything */
+    /* remote calls (stubs/wire.h) */
+    FRAME_REMOTE,  /* application: execute my calls from now on with the descriptors just offered;
+                      starter: ... with those that are held */
+    FRAME_CHANNEL, /* application: struct wire_channel and a stream socket for FRAME_CALL */
+    FRAME_CANCEL,  /* application: struct wire_cancel; has no answer */
+    FRAME_LIST,    /* application, in a checkpoint: make the table of my descriptors (uint64_t: the
+                      image's name); answered with its size, uint32_t */
+    FRAME_PIECE,   /* application: the table from byte uint32_t on */
+    FRAME_RECALL,  /* application: I take the descriptors home; FRAME_FETCH, FRAME_DESCRIPTORS and
+                      FRAME_DONE follow as from a starter */
+    FRAME_QUIT,    /* application: the program ends properly; answered when all is closed */
+    FRAME_TRACE,   /* tool: tell me of each call from now on */
+    FRAME_TRACED,  /* shadow -> tool, unasked: struct wire_traced */
+    FRAME_CALL = 0x100, /* on a channel */
 };
 
 enum frame_role { FRAME_TOOL = 1, FRAME_APPLICATION, FRAME_STARTER };
