@@ -184,8 +184,9 @@ static int step_attach(struct hijack *h, struct failure *f)
     if (code == 0)
         code = check_architecture(h, f);
     if (code == 0)
-        steps_end(&h->steps, "%s, %d thread%s, gdb %s", arch.name, h->target.info.threads,
-                  h->target.info.threads == 1 ? "" : "s", inferior_gdb_version(h->target.inferior));
+        steps_end(&h->steps, "%s, %zu thread%s, gdb %s", arch.name, h->target.threads.count,
+                  h->target.threads.count == 1 ? "" : "s",
+                  inferior_gdb_version(h->target.inferior));
     return code;
 }
 

@@ -210,6 +210,14 @@ int inferior_attach(struct inferior *inferior, pid_t pid, struct failure *f)
     return find_pending_signal(inferior, mi_string(event, "signal-name"), f);
 }
 
+int inferior_select(struct inferior *inferior, unsigned thread, struct failure *f)
+{
+    inferior->fresh = false;
+    COMMAND(inferior, f, "cannot select a thread", NULL, "-thread-select %u", thread);
+    COMMAND(inferior, f, "cannot hold the other threads", NULL, "-gdb-set scheduler-locking on");
+    return 0;
+}
+
 int inferior_detach(struct inferior *inferior, struct failure *f)
 {
     COMMAND(inferior, f, "cannot detach", NULL, "-target-detach");

@@ -30,14 +30,19 @@ int inferior_open(struct inferior **out, const char *blank, mi_trace *trace, str
 /* Ends gdb; a target still held is let go. NULL is accepted. */
 void inferior_close(struct inferior *inferior);
 
-/* Stops the target and reads its registers. -EPERM, -ESRCH, ...: gdb's own words in `f`. */
+/* Stops the target, all its threads, and reads the registers of one. -EPERM, -ESRCH, ...: gdb's own
+ * words in `f`. */
 int inferior_attach(struct inferior *inferior, pid_t pid, struct failure *f);
 /* Lets the target run, without gdb. */
 int inferior_detach(struct inferior *inferior, struct failure *f);
 bool inferior_attached(const struct inferior *inferior);
 
-/* The signal that the target was about to get when it was stopped, or "". It gets it when it runs
- * again; a handler may then leave by longjmp from wherever the target is. */
+/* From now on registers are those of this thread (gdb's number), and inferior_continue() runs it
+ * alone; the others stand still. The attach has selected one. */
+int inferior_select(struct inferior *inferior, unsigned thread, struct failure *f);
+
+/* The signal that the thread whose stop the attach reported was about to get, or "". It gets it
+ * when it runs again; a handler may then leave by longjmp from wherever the target is. */
 const char *inferior_pending_signal(const struct inferior *inferior);
 
 /* "13.1" */
@@ -53,7 +58,7 @@ const char *inferior_description(struct inferior *inferior, struct failure *f);
  */
 int inferior_register(struct inferior *inferior, const char *name, uint64_t *value,
                       struct failure *f);
-/* Changes the program counter. */
+/* Changes the program counter of the selected thread. */
 int inferior_set_pc(struct inferior *inferior, taddr pc, struct failure *f);
 
 int inferior_read(struct inferior *inferior, taddr address, void *to, size_t size,

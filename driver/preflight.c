@@ -202,8 +202,9 @@ static void check_permission(struct preflight *p)
 static void check_threads(struct preflight *p)
 {
     if (p->info.threads > 1)
-        refuse(p, "threads", "process %d (%s) has %d threads; only one is supported so far",
-               (int)p->info.pid, p->info.name, p->info.threads);
+        refuse_checkpoint(p, "threads",
+                          "process %d (%s) has %d threads; a checkpoint supports only one so far",
+                          (int)p->info.pid, p->info.name, p->info.threads);
     if (p->info.shadow_stack)
         refuse(p, "shadow-stack",
                "process %d has a shadow stack (CET); start the program with "

@@ -233,6 +233,45 @@ int proc_children(pid_t pid, pid_t *out, int size, struct failure *f)
     return count;
 }
 
+/* 1: read; 0: it has ended. */
+static int read_thread(pid_t pid, pid_t tid, struct proc_thread *out)
+{
+    char path[64];
+    struct proc_info p;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/stat", (int)pid, (int)tid);
+    char *stat_text = proc_slurp(path, NULL);
+    snprintf(path, sizeof path, "/proc/%d/task/%d/status", (int)pid, (int)tid);
+    char *status = proc_slurp(path, NULL);
+    int read = stat_text && status && !read_stat(stat_text, &p);
+    if (read) {
+        *out = (struct proc_thread){
+            .tid = tid, .state = p.state, .signals_blocked = status_number(status, "SigBlk", 16)};
+        memcpy(out->name, p.name, sizeof out->name);
+    }
+    free(stat_text);
+    free(status);
+    return read;
+}
+
+int proc_threads(pid_t pid, int (*each)(void *context, const struct proc_thread *thread),
+                 void *context)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *directory = opendir(path);
+    if (!directory)
+        return -errno;
+    int result = 0;
+    for (struct dirent *entry; !result && (entry = readdir(directory));) {
+        struct proc_thread thread;
+        pid_t tid = (pid_t)atoi(entry->d_name);
+        if (tid > 0 && read_thread(pid, tid, &thread))
+            result = each(context, &thread);
+    }
+    closedir(directory);
+    return result;
+}
+
 int proc_syscall(pid_t pid, pid_t tid, struct proc_syscall *out, struct failure *f)
 {
     char path[64];

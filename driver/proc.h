@@ -55,6 +55,19 @@ int proc_start_time(pid_t pid, uint64_t *out, struct failure *f);
  * many there are. */
 int proc_children(pid_t pid, pid_t *out, int size, struct failure *f);
 
+/* One thread of a process: /proc/PID/task/TID. */
+struct proc_thread {
+    pid_t tid;
+    char name[64];
+    char state; /* as of a process */
+    uint64_t signals_blocked;
+};
+
+/* Calls `each` with every thread, the leader first, until it returns non-zero; returns that, or
+ * -errno. Threads that end meanwhile are left out. */
+int proc_threads(pid_t pid, int (*each)(void *context, const struct proc_thread *thread),
+                 void *context);
+
 /* The system call that a thread is blocked in: /proc/PID/task/TID/syscall. */
 struct proc_syscall {
     bool running; /* on a CPU, or about to be: nothing below is set */

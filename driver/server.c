@@ -96,63 +96,6 @@ int server_place(struct server *server, pid_t pid, const struct maps *maps,
 
 /* --- entering --- */
 
-/* Calls that the stop of an attach makes return EINTR, for want of a restart in the kernel
- * (signal(7)); the transfers do so on sockets with a timeout. */
-static bool reissued(uint64_t number)
-{
-    switch (number) {
-    case SYS_epoll_wait:
-    case SYS_epoll_pwait:
-    case SYS_epoll_pwait2:
-    case SYS_semop:
-    case SYS_semtimedop:
-    case SYS_rt_sigtimedwait:
-    case SYS_io_getevents:
-    case SYS_io_pgetevents:
-    case SYS_accept:
-    case SYS_accept4:
-    case SYS_connect:
-    case SYS_read:
-    case SYS_readv:
-    case SYS_recvfrom:
-    case SYS_recvmsg:
-    case SYS_recvmmsg:
-    case SYS_write:
-    case SYS_writev:
-    case SYS_sendto:
-    case SYS_sendmsg:
-    case SYS_sendmmsg:
-        return true;
-    default:
-        return false;
-    }
-}
-
-bool server_must_reissue(struct inferior *inferior)
-{
-    struct failure ignored;
-    uint64_t number, result;
-    return inferior_register(inferior, arch.syscall_number, &number, &ignored) == 0 &&
-           inferior_register(inferior, arch.result, &result, &ignored) == 0 &&
-           (int64_t)number >= 0 && (int64_t)result == -EINTR && reissued(number);
-}
-
-/* Makes the saved context issue the interrupted call again. Its arguments are still in their
- * registers. */
-static int reissue(struct server *server, uint64_t number, taddr pc, struct failure *f)
-{
-    /* rax rcx rsp rip lie side by side: one write, so that there is no moment in between */
-    uint64_t saved[(SERVER_FRAME_PC - SERVER_FRAME_RESULT) / 8 + 1];
-    int code = inferior_read(server->inferior, server->frame + SERVER_FRAME_RESULT, saved,
-                             sizeof saved, f);
-    if (code < 0)
-        return code;
-    saved[0] = number;
-    saved[sizeof saved / sizeof *saved - 1] = pc - SERVER_RESTART_BYTES;
-    return inferior_write(server->inferior, server->frame + SERVER_FRAME_RESULT, saved,
-                          sizeof saved, f);
-}
-
 static int milliseconds_until(const struct timespec *deadline)
 {
     struct timespec now;
@@ -205,15 +148,12 @@ static int put_code(struct server *server, taddr pc, struct failure *f)
 
 int server_enter(struct server *server, struct inferior *inferior, struct failure *f)
 {
-    uint64_t pc = 0, number = 0;
-    bool again = server_must_reissue(inferior);
+    uint64_t pc = 0;
     char watched[64];
     server->inferior = inferior;
     snprintf(watched, sizeof watched, "%d %d %d", SERVER_CALL, (int)SYS_rt_sigreturn,
              (int)SYS_restart_syscall);
     int code = inferior_register(inferior, arch.pc, &pc, f);
-    if (code == 0)
-        code = inferior_register(inferior, arch.syscall_number, &number, f);
     if (code == 0)
         code = inferior_catch_syscalls(inferior, watched, f);
     if (code == 0)
@@ -230,7 +170,7 @@ int server_enter(struct server *server, struct inferior *inferior, struct failur
         code = inferior_register(inferior, arch.argument[0], &server->request, f);
     if (code == 0)
         code = inferior_register(inferior, arch.argument[1], &server->frame, f);
-    return code < 0 || !again ? code : reissue(server, number, pc, f);
+    return code;
 }
 
 /* --- requests --- */

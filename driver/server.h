@@ -45,10 +45,6 @@ int server_place(struct server *server, pid_t pid, const struct maps *maps,
  * to end. */
 bool server_holds(const struct server *server, taddr pc);
 
-/* Whether the stop made the target's system call return EINTR, which the server undoes (signal(7)
- * lists such calls). */
-bool server_must_reissue(struct inferior *inferior);
-
 /* Needs no safe point itself: it takes no lock and allocates nothing. What is called in it may. */
 int server_enter(struct server *server, struct inferior *inferior, struct failure *f);
 struct server_syscall {

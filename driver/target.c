@@ -90,6 +90,7 @@ void target_close(struct target *target)
     if (target->inferior && inferior_attached(target->inferior) && !target->served)
         target_let_go(target, &ignored);
     close_gdb(target);
+    threads_free(&target->threads);
     objects_free(target->objects);
     maps_free(&target->maps);
     memset(target, 0, sizeof *target);
@@ -127,33 +128,47 @@ static bool is_stopped(const struct target *target)
     return proc_read(target->info.pid, &now, &ignored) == 0 && now.state == 'T';
 }
 
+/* Attaches, and knows every thread. 0: one has escaped, the target is let go. 1; -errno. */
+static int attach_all(struct target *target, struct failure *f)
+{
+    int code = inferior_attach(target->inferior, target->info.pid, f);
+    target->stop_left = code < 0;
+    if (code == 0 && program_of(target->info.pid) != target->program)
+        code = leave_other_program(target, f);
+    if (code == 0)
+        code = threads_read(&target->threads, target->inferior, f);
+    if (code == 0)
+        code = threads_restart_calls(&target->threads, target->inferior, f);
+    if (code < 0)
+        return code;
+    if (threads_all_held(&target->threads, target->info.pid))
+        return 1;
+    return inferior_detach(target->inferior, f);
+}
+
 int target_attach(struct target *target, struct failure *f)
 {
+    enum { ATTEMPTS = 20 };
     if (is_stopped(target))
         return fail(f, -EBUSY,
                     "process %d was stopped by a signal; let it go on first: kill -CONT %d",
                     (int)target->info.pid, (int)target->info.pid);
     stands_still(target);
-    int code = inferior_attach(target->inferior, target->info.pid, f);
-    target->stop_left = code < 0;
-    if (code == 0 && program_of(target->info.pid) != target->program)
-        code = leave_other_program(target, f);
+    int code = 0;
+    for (int i = 0; code == 0 && i < ATTEMPTS; i++)
+        code = attach_all(target, f);
+    if (code == 0)
+        code = fail(f, -EAGAIN,
+                    "process %d makes threads faster than they can be stopped; try again later",
+                    (int)target->info.pid);
     if (code < 0)
         runs(target);
-    return code;
+    return code < 0 ? code : 0;
 }
 
-/* The stop itself has an effect: some calls return EINTR. The server issues them again. */
 int target_let_go(struct target *target, struct failure *f)
 {
-    int code = 0;
-    if (server_must_reissue(target->inferior)) {
-        code = server_enter(&target->server, target->inferior, f);
-        if (code == 0)
-            code = server_leave(&target->server, f);
-    }
-    if (code == 0)
-        code = inferior_detach(target->inferior, f);
+    int code = inferior_detach(target->inferior, f);
     runs(target);
     return code;
 }
@@ -178,20 +193,12 @@ static bool lacks_room(const struct target *target, taddr sp)
     return stack && strcmp(stack->path, "[stack]") != 0 && sp - stack->start < ROOM;
 }
 
-/* Reasons that hold for whatever is to be done in the target. */
-static bool is_bad_place(const struct target *target, taddr pc, taddr sp,
-                         char reason[SAFEPOINT_REASON])
+/* Still on its way out of what an earlier gdb-hijack had it do? */
+static bool is_left_over(const struct target *target, const struct thread *thread)
 {
-    const char *signal = inferior_pending_signal(target->inferior);
-    reason[0] = '\0';
-    if (server_holds(&target->server, pc) ||
-        (target->scratch && sp >= target->scratch && sp < target->scratch + TARGET_SCRATCH))
-        snprintf(reason, SAFEPOINT_REASON, "still in the code of an earlier gdb-hijack");
-    else if (*signal)
-        snprintf(reason, SAFEPOINT_REASON, "about to handle %s", signal);
-    else if (lacks_room(target, sp))
-        snprintf(reason, SAFEPOINT_REASON, "on a stack with little room");
-    return reason[0] != '\0';
+    return server_holds(&target->server, thread->pc) ||
+           (target->scratch && thread->sp >= target->scratch &&
+            thread->sp < target->scratch + TARGET_SCRATCH);
 }
 
 static int read_registers(struct target *target, taddr *registers, taddr *thread_pointer,
@@ -204,23 +211,26 @@ static int read_registers(struct target *target, taddr *registers, taddr *thread
 }
 
 /* The pc, and the words of the stack from sp on. 0: no memory, or it cannot be read. */
-static size_t gather_places(struct target *target, taddr pc, taddr sp, taddr **places)
+static size_t gather_places(struct target *target, const struct thread *thread, taddr **places)
 {
-    enum { LIMIT = 16 << 20 }; /* bytes of stack */
-    const struct mapping *stack = maps_find(&target->maps, sp &= -(taddr)sizeof(taddr));
+    enum { LIMIT = 16 << 20, TOTAL = 256 << 20 }; /* bytes of stack: of one, of all */
+    taddr sp = thread->sp & -(taddr)sizeof(taddr);
+    const struct mapping *stack = maps_find(&target->maps, sp);
     size_t size = !stack ? 0 : stack->end - sp < LIMIT ? stack->end - sp : LIMIT;
-    *places = malloc(sizeof pc + size);
+    if (size > TOTAL / target->threads.count)
+        size = TOTAL / target->threads.count & -sizeof(taddr);
+    *places = malloc(sizeof sp + size);
     if (!*places || read_memory(target, sp, *places + 1, size) < 0)
         return 0;
-    **places = pc;
+    **places = thread->pc;
     return 1 + size / sizeof(taddr);
 }
 
-static bool is_unsafe_to(struct target *target, target_unsafe *extra, void *context, taddr pc,
-                         taddr sp, char reason[SAFEPOINT_REASON])
+static bool is_unsafe_to(struct target *target, target_unsafe *extra, void *context,
+                         const struct thread *thread, char reason[SAFEPOINT_REASON])
 {
     taddr *places;
-    size_t count = gather_places(target, pc, sp, &places);
+    size_t count = gather_places(target, thread, &places);
     if (!count)
         snprintf(reason, SAFEPOINT_REASON, "on a stack that cannot be read");
     bool is = !count || extra(context, target, places, count, reason);
@@ -228,9 +238,23 @@ static bool is_unsafe_to(struct target *target, target_unsafe *extra, void *cont
     return is;
 }
 
-/* 1: safe; 0: not, with the reason; -errno. */
-static int is_safe(struct target *target, target_unsafe *extra, void *context,
-                   char reason[SAFEPOINT_REASON], struct failure *f)
+/* Whether every thread may be held where it stands, whichever is served. */
+static bool may_all_stay(struct target *target, target_unsafe *extra, void *context,
+                         char reason[SAFEPOINT_REASON])
+{
+    for (size_t i = 0; i < target->threads.count; i++) {
+        const struct thread *thread = &target->threads.at[i];
+        if (is_left_over(target, thread))
+            snprintf(reason, SAFEPOINT_REASON, "still in the code of an earlier gdb-hijack");
+        else if (!is_unsafe_to(target, extra, context, thread, reason))
+            continue;
+        return false;
+    }
+    return true;
+}
+
+/* May the selected thread be served? 1: yes; 0: not now, with the reason; -errno. */
+static int check_frames(struct target *target, char reason[SAFEPOINT_REASON], struct failure *f)
 {
     taddr registers[64] = {0};
     struct safepoint place = {.purpose = target->purpose,
@@ -242,13 +266,39 @@ static int is_safe(struct target *target, target_unsafe *extra, void *context,
                                         .context = target},
                               .maps = &target->maps};
     int code = read_registers(target, registers, &place.thread_pointer, f);
-    if (code < 0)
-        return code;
-    taddr pc = registers[unwind_register_pc], sp = registers[unwind_register_sp];
-    if (is_bad_place(target, pc, sp, reason) ||
-        is_unsafe_to(target, extra, context, pc, sp, reason))
+    return code < 0 ? code : safepoint_check(&place, reason, target->where, f);
+}
+
+/* The same for any thread, which is selected if it may be. */
+static int try_thread(struct target *target, const struct thread *thread,
+                      char reason[SAFEPOINT_REASON], struct failure *f)
+{
+    if (thread->signal)
+        snprintf(reason, SAFEPOINT_REASON, "about to handle a signal (%s)",
+                 strsignal(thread->signal));
+    else if (lacks_room(target, thread->sp))
+        snprintf(reason, SAFEPOINT_REASON, "on a stack with little room");
+    else {
+        int code = inferior_select(target->inferior, thread->number, f);
+        return code < 0 ? code : check_frames(target, reason, f);
+    }
+    return 0;
+}
+
+/* 1: safe, and the thread to be served is selected; 0: not, with the leader's reason; -errno. */
+static int is_safe(struct target *target, target_unsafe *extra, void *context,
+                   char reason[SAFEPOINT_REASON], struct failure *f)
+{
+    enum { CANDIDATES = 16 };
+    char others[SAFEPOINT_REASON];
+    if (!may_all_stay(target, extra, context, reason))
         return 0;
-    return safepoint_check(&place, reason, target->where, f);
+    for (size_t i = 0; i < target->threads.count && i < CANDIDATES; i++) {
+        int code = try_thread(target, &target->threads.at[i], i ? others : reason, f);
+        if (code != 0)
+            return code;
+    }
+    return 0;
 }
 
 /* The program may have mapped or loaded something since we looked. */

@@ -13,6 +13,7 @@
 #include "driver/proc.h"
 #include "driver/safepoint.h"
 #include "driver/server.h"
+#include "driver/threads.h"
 
 struct target {
     struct proc_info info;
@@ -20,7 +21,8 @@ struct target {
     struct maps maps;
     struct objects *objects;
     struct inferior *inferior;
-    struct server server;
+    struct threads threads;         /* as of the last stop */
+    struct server server;           /* in one of them */
     enum safepoint_purpose purpose; /* what will be called in it; set by the caller */
     bool served;                    /* the server is in it, or may be */
     taddr scratch; /* memory of ours in the target while it is served: strings below, stack above;
@@ -46,12 +48,14 @@ int target_let_go(struct target *target, struct failure *f);
 /* Lets the target go if it is held, ends gdb, frees. */
 void target_close(struct target *target);
 
-/* -EAGAIN, and let go: it has executed another program since target_open(). */
+/* Stops it, all threads. -EAGAIN, and let go: it has executed another program since target_open(),
+ * or makes threads faster than they can be stopped. */
 int target_attach(struct target *target, struct failure *f);
-/* Stopped where the target may be served for its purpose: else lets it run, stops it again, until
- * the deadline. -EAGAIN: then. `extra` can call further places unsafe: non-zero, with the reason.
- * places[0] is the program counter; the others are the words of the stack, since a signal handler
- * goes back to one of them. */
+/* Stopped where one thread, which it selects, may be served for the target's purpose, the leader
+ * rather than another: else lets it run, stops it again, until the deadline. -EAGAIN: then. `extra`
+ * can call further places unsafe, in whichever thread: non-zero, with the reason. places[0] is the
+ * program counter; the others are the words of the stack, since a signal handler goes back to one
+ * of them. */
 typedef int target_unsafe(void *context, const struct target *target, const taddr *places,
                           size_t count, char reason[SAFEPOINT_REASON]);
 int target_find_safe_point(struct target *target, int deadline_ms, target_unsafe *extra,

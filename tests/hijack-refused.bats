@@ -80,18 +80,6 @@ int main(void) { for (;;) pause(); }'
     same
 }
 
-@test "more than one thread" {
-    start "$PYTHON" -c 'import threading, time
-threading.Thread(target=time.sleep, args=(1000,)).start()
-print("ready", flush=True)
-time.sleep(1000)'
-    wait_until test -s "$DIR/out"
-    wait_until is_blocked "$PID"
-    snapshot before
-    refused "2 threads|more than one thread|thread"
-    same
-}
-
 @test "a seccomp filter" {
     gcc -O1 -x c -o "$DIR/filtered" - <<<'#include <linux/filter.h>
 #include <linux/seccomp.h>

@@ -21,8 +21,4 @@
 /* Bytes of the system call instruction: how far the kernel sets the pc back to restart a call. */
 #define SERVER_RESTART_BYTES 2
 
-/* In the frame (rsi at SERVER_CALL), the saved result register and program counter. */
-#define SERVER_FRAME_RESULT 144
-#define SERVER_FRAME_PC     168
-
 #endif
