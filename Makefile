@@ -98,13 +98,16 @@ $(BUILD)/targets/musl/%: tests/targets/%.c
 	@mkdir -p $(@D)
 	musl-gcc $(CPPFLAGS) -std=gnu11 -O2 -g $< -o $@
 
+# What failing tests said stands before the summary (scripts/ShowFailures.pm).
+PROVE      := perl -Iscripts -S prove --formatter ShowFailures
+
 .PHONY: tests
 tests: all $(unit_bin) $(targets) $(musl)
 
 check:
 	scripts/packages.sh build run demo check
 	$(MAKE) tests
-	CMOCKA_MESSAGE_OUTPUT=TAP BUILD=$(abspath $(BUILD)) prove --timer $(if $(V),-v) $(unit_bin) $(or $(TESTS),$(wildcard tests/*.bats))
+	CMOCKA_MESSAGE_OUTPUT=TAP BUILD=$(abspath $(BUILD)) $(PROVE) --timer $(if $(V),-v) $(unit_bin) $(or $(TESTS),$(wildcard tests/*.bats))
 demo:
 	scripts/packages.sh build run demo
 	$(MAKE) all
@@ -115,7 +118,7 @@ check-san:
 	scripts/packages.sh build run check
 	$(MAKE) BUILD=$(BUILD)-san SAN='-fsanitize=address,undefined -fno-sanitize-recover=all' \
 	    $(unit_bin:$(BUILD)/%=$(BUILD)-san/%) $(BUILD)-san/targets/jumps $(BUILD)-san/targets/musl/jumps
-	CMOCKA_MESSAGE_OUTPUT=TAP prove $(unit_bin:$(BUILD)/%=$(BUILD)-san/%)
+	CMOCKA_MESSAGE_OUTPUT=TAP $(PROVE) $(unit_bin:$(BUILD)/%=$(BUILD)-san/%)
 lint:
 	scripts/packages.sh build check
 	scripts/lint.sh

@@ -301,7 +301,18 @@ static int leave_request(struct work *w)
 static bool has_ended(const struct work *w, int milliseconds)
 {
     struct pollfd polled = {w->pidfd, POLLIN, 0};
-    return poll(&polled, 1, milliseconds) > 0;
+    return w->pidfd >= 0 && poll(&polled, 1, milliseconds) > 0;
+}
+
+/* Up to the signal. What a process that ends meanwhile makes of it has one name. */
+static int order(struct work *w)
+{
+    int error = check(w);
+    if (!error)
+        error = leave_request(w);
+    if (error && has_ended(w, 0))
+        return fail(&w->f, -ESRCH, "process %d has ended", (int)w->a->pid);
+    return error;
 }
 
 /* What a wait that brought no frame means. */
@@ -431,7 +442,7 @@ static int run(const struct arguments *a)
     enum outcome outcome = REFUSED;
     w.a = a;
     w.pidfd = w.control.fd = -1;
-    if (!check(&w) && !leave_request(&w))
+    if (!order(&w))
         outcome = await_report(&w);
     control_close(&w.control);
     if (w.pidfd >= 0)

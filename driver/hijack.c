@@ -63,6 +63,9 @@ static int place_island(struct hijack *h, struct failure *f)
 {
     const struct object *libc = objects_libc(h->target.objects);
     uint64_t size = island_size(h);
+    if (!libc)
+        return fail(f, -ENOENT, "process %d has no C library mapped any more",
+                    (int)h->options->pid);
     /* from any byte of libc to any byte of the island */
     uint64_t reach = jump_reach - (libc->text_end - libc->text_start) - size;
     if (!maps_gap(&h->target.maps, libc->text_start, size, reach, &h->island))
@@ -195,7 +198,7 @@ static int unsafe_to_patch(void *context, const struct target *target, const tad
                            size_t count, char reason[SAFEPOINT_REASON])
 {
     const struct object *libc = objects_libc(target->objects);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; libc && i < count; i++) { /* without one the process is ending */
         if (places[i] < libc->text_start || places[i] >= libc->text_end)
             continue; /* most words are no addresses of libc */
         const struct replace_patch *patch = replace_covers_pc(context, places[i]);
@@ -392,6 +395,8 @@ enum hijack_outcome hijack_run(const struct hijack_options *options, struct hija
     enum hijack_outcome outcome = HIJACK_REFUSED;
     if (prepare(&h, f) == 0)
         outcome = options->dry_run ? HIJACK_DONE : take_steps(&h, f);
+    if (outcome == HIJACK_REFUSED)
+        target_explain_end(options->pid, h.target.info.start_time, f);
     result->still_ns = h.target.still_ns;
     replace_free(h.replace);
     tdesc_syscalls_free(&h.syscalls);

@@ -9,11 +9,13 @@
 
 #include "driver/arch.h"
 #include "driver/inferior.h"
+#include "driver/proc.h"
 
 #define MAX_REGISTERS      64
 #define SHORT_WRITE        128 /* bytes */
 #define SET_UP_DEADLINE_MS 20000
 #define STUCK_DEADLINE_MS  500 /* for a gdb that waits in vain, to end */
+#define LOOK_MS            100 /* between looks whether the target lives while a stop is awaited */
 
 struct inferior {
     struct mi_session *mi;
@@ -192,6 +194,21 @@ static int find_pending_signal(struct inferior *inferior, const char *reported, 
     return 0;
 }
 
+/* The next *stopped. Of a target that is killed at that very moment gdb may report none: an error
+ * of its own in between ("Couldn't get CS register") makes it forget. */
+static int wait_stopped(struct inferior *inferior, const struct mi_value **event, int timeout_ms,
+                        const char *failed, struct failure *f)
+{
+    int code, left = timeout_ms;
+    do {
+        code = mi_wait_event(inferior->mi, "stopped", event, left < LOOK_MS ? left : LOOK_MS);
+        if (code == -ETIMEDOUT && proc_ended(inferior->pid, 0))
+            return fail(f, -ESRCH, "%s: process %d has ended", failed, (int)inferior->pid);
+        left -= LOOK_MS;
+    } while (code == -ETIMEDOUT && left > 0);
+    return code < 0 ? gdb_failed(inferior, code, failed, f) : 0;
+}
+
 int inferior_attach(struct inferior *inferior, pid_t pid, struct failure *f)
 {
     const struct mi_value *event;
@@ -203,10 +220,10 @@ int inferior_attach(struct inferior *inferior, pid_t pid, struct failure *f)
         return gdb_failed(inferior, code, "cannot attach", f);
     inferior->pid = pid;
     inferior->fresh = false;
-    code = mi_wait_event(inferior->mi, "stopped", &event,
-                         -1); /* ^done comes before the process has stopped */
+    /* ^done comes before the process has stopped */
+    code = wait_stopped(inferior, &event, SET_UP_DEADLINE_MS, "cannot attach", f);
     if (code < 0)
-        return gdb_failed(inferior, code, "cannot attach", f);
+        return code;
     return find_pending_signal(inferior, mi_string(event, "signal-name"), f);
 }
 
@@ -399,11 +416,10 @@ int inferior_continue(struct inferior *inferior, long *number, int timeout_ms, s
         const struct mi_value *event;
         inferior->fresh = false;
         COMMAND(inferior, f, "cannot let the target run", NULL, "-exec-continue");
-        int code = mi_wait_event(inferior->mi, "stopped", &event, timeout_ms);
-        if (code < 0)
-            return gdb_failed(inferior, code, "the target does not come back", f);
-        code = stopped_where(event, number, f);
-        if (code < 0)
+        int code = wait_stopped(inferior, &event, timeout_ms, "the target does not come back", f);
+        if (code == 0)
+            code = stopped_where(event, number, f);
+        if (code == -ESRCH)
             inferior->pid = 0;
         if (code != 0)
             return code < 0 ? code : 0;

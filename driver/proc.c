@@ -272,6 +272,21 @@ int proc_threads(pid_t pid, int (*each)(void *context, const struct proc_thread 
     return result;
 }
 
+static int lives(void *context, const struct proc_thread *thread)
+{
+    (void)context;
+    return thread->state != 'Z' && thread->state != 'X';
+}
+
+/* A first thread that has ended before the others is no end of the process. */
+bool proc_ended(pid_t pid, uint64_t start_time)
+{
+    struct proc_info now;
+    struct failure ignored;
+    return proc_read(pid, &now, &ignored) < 0 || (start_time && now.start_time != start_time) ||
+           ((now.state == 'Z' || now.state == 'X') && proc_threads(pid, lives, NULL) <= 0);
+}
+
 int proc_syscall(pid_t pid, pid_t tid, struct proc_syscall *out, struct failure *f)
 {
     char path[64];

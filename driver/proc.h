@@ -51,6 +51,10 @@ int proc_read(pid_t pid, struct proc_info *out, struct failure *f);
 /* The start time alone, for the check that a pid still is the process that it was. */
 int proc_start_time(pid_t pid, uint64_t *out, struct failure *f);
 
+/* Whether the process that began at `start_time` (0: whenever) has ended, its parent told or not.
+ */
+bool proc_ended(pid_t pid, uint64_t start_time);
+
 /* The process ids of the live children (zombies included) into `out`, at most `size`; returns how
  * many there are. */
 int proc_children(pid_t pid, pid_t *out, int size, struct failure *f);

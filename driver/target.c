@@ -96,6 +96,18 @@ void target_close(struct target *target)
     memset(target, 0, sizeof *target);
 }
 
+void target_explain_end(pid_t pid, uint64_t start_time, struct failure *f)
+{
+    struct proc_info now;
+    struct failure ignored;
+    if (f->code == -EINTR) /* the user's word */
+        return;
+    if (start_time && proc_ended(pid, start_time))
+        fail(f, -ESRCH, "process %d has ended", (int)pid);
+    else if (!start_time && proc_read(pid, &now, &ignored) < 0)
+        fail(f, -ESRCH, "there is no process %d", (int)pid);
+}
+
 static void stands_still(struct target *target)
 {
     target->stopped_at = target_now();

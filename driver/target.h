@@ -48,6 +48,10 @@ int target_let_go(struct target *target, struct failure *f);
 /* Lets the target go if it is held, ends gdb, frees. */
 void target_close(struct target *target);
 
+/* Why a process was refused, when it has ended meanwhile: says that it has (start_time 0: before
+ * it was looked at) instead of what came of that. */
+void target_explain_end(pid_t pid, uint64_t start_time, struct failure *f);
+
 /* Stops it, all threads. -EAGAIN, and let go: it has executed another program since target_open(),
  * or makes threads faster than they can be stopped. */
 int target_attach(struct target *target, struct failure *f);

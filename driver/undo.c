@@ -142,10 +142,7 @@ int undo_all(struct target *target, struct failure *f)
 
 static bool ended(const struct target *target)
 {
-    struct proc_info now;
-    struct failure ignored;
-    return proc_read(target->info.pid, &now, &ignored) < 0 ||
-           now.start_time != target->info.start_time || now.state == 'Z' || now.state == 'X';
+    return proc_ended(target->info.pid, target->info.start_time);
 }
 
 /* The server never asked for a request, so nothing was done. Its code is taken out where nobody can
@@ -272,6 +269,8 @@ enum hijack_outcome release_run(const struct hijack_options *options, struct hij
     } else if (code == 0) {
         outcome = HIJACK_DONE;
     }
+    if (outcome == HIJACK_REFUSED)
+        target_explain_end(options->pid, target.info.start_time, f);
     result->still_ns = target.still_ns;
     target_close(&target);
     return outcome;

@@ -49,3 +49,32 @@ interactively() {
     release
     finish
 }
+
+# killed_after STEP STATUS: the program is killed while the user looks at it after STEP
+killed_after() {
+    local tool step
+    start_blocked read
+    rm -f "$DIR/lines"
+    mkfifo "$DIR/lines"
+    (cd "$DIR" && exec "$GDB_HIJACK" -i "$PID" <"$DIR/lines") >"$DIR/said" 2>&1 3>&- &
+    tool=$!
+    exec 5>"$DIR/lines"
+    for step in "${STEPS[@]}"; do
+        wait_until grep -q "  $step  *[0-9.]* ms" "$DIR/said"
+        [ "$step" != "$1" ] || { kill -KILL "$PID" && wait_until is_gone "$PID"; }
+        echo >&5
+        [ "$step" != "$1" ] || break
+    done
+    exec 5>&-
+    ends_with "$2" "$tool" || complain "killed after $1: $(cat "$DIR/said")"
+    grep -q "process $PID has ended" "$DIR/said" || complain "killed after $1: $(cat "$DIR/said")"
+    ends_with 1 # the target tells which signal killed it
+}
+
+@test "the program is killed while it stands still: that is said; status 1 before the first change, 4 after it" {
+    STEPS=("attach" "safe point" "load" "shadow" "replace" "start")
+    killed_after "attach" 1
+    for after in "${STEPS[@]:1}"; do
+        killed_after "$after" 4
+    done
+}

@@ -158,14 +158,15 @@ finish() {
 
 # --- gdb-hijack -------------------------------------------------------------------------------------------------------
 
-# expect STATUS COMMAND...: runs it; its stdout is $output, its stderr $errors
+# expect WANTED COMMAND...: runs it; its status is $STATUS, its stdout $output, its stderr $errors
 expect() {
-    local wanted=$1 status=0
+    local wanted=$1
     shift
-    output=$("$@" 2>"$DIR/errors" 3>&-) || status=$?
+    STATUS=0
+    output=$("$@" 2>"$DIR/errors" 3>&-) || STATUS=$?
     errors=$(cat "$DIR/errors")
-    [ "$status" -eq "$wanted" ] && return
-    complain "$*: status $status instead of $wanted
+    [ "$STATUS" -eq "$wanted" ] && return
+    complain "$*: status $STATUS instead of $wanted
 $output
 $errors"
 }
@@ -175,10 +176,11 @@ gdb_hijack() {
     (cd "$DIR" && exec "${AS[@]}" "$GDB_HIJACK" "$@")
 }
 
-# hijack: $PID. Its shadow keeps the descriptors of a program that a failing test left away: it is ended with the rest.
+# hijack: $PID. Its shadow, $SHADOW, keeps the descriptors of a program that a failing test left away: it is ended with the
+# rest.
 hijack() {
     expect 0 gdb_hijack --json "$PID" || return 1
-    [[ $output =~ \"shadow\":\ ([0-9]+) ]] && STARTED+=("${BASH_REMATCH[1]}")
+    [[ $output =~ \"shadow\":\ ([0-9]+) ]] && SHADOW=${BASH_REMATCH[1]} && STARTED+=("$SHADOW")
 }
 
 release() { expect 0 gdb_hijack release -q "$PID"; }

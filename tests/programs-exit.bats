@@ -17,6 +17,18 @@ survives() {
     done
 }
 
+@test "a moment that is not in the program's life: another is taken; a program that did not end well is not excused" {
+    program_prepare gawk
+    TOOK=$((TOOK * 8))
+    exit_and_restart gawk 25 50 # first at twice its life
+    [ "$MISSED" -ge 1 ]
+    UNDISTURBED=another
+    status=0
+    said=$(exit_and_restart gawk 25 50 2>&1) || status=$?
+    [ "$status" -eq 1 ]
+    [[ $said == *"another outcome than undisturbed"* ]] || complain "$said"
+}
+
 @test "gawk" { survives gawk; }
 @test "bc" { survives bc; }
 @test "python3, reading and writing files" { survives python3; }

@@ -10,12 +10,14 @@ teardown() { work_end; }
 
 # killed_after_checkpoint: $PID and its shadow are gone
 killed_after_checkpoint() {
-    local shadow
-    shadow=$(shadow_of) || return 1
     checkpoint || return 1
     random_moment 50
-    kill -KILL "$PID"
-    wait_until is_gone "$PID" && wait_until is_gone "$shadow"
+    killed
+}
+
+killed() {
+    kill -KILL "$PID" 2>/dev/null # or it has ended just now
+    wait_until is_gone "$PID" && wait_until is_gone "$SHADOW"
 }
 
 # A reader and writer of three files that waits until the file `go` is there. It works alone: what it has open, and where
@@ -64,14 +66,18 @@ restart_refused() {
 # writes PROGRAM: its output may have grown since the image, and is cut back
 writes() {
     program_prepare "$1"
-    program_inputs "$1"
-    start_program "${COMMAND[@]}"
-    moment_of_program 20 50 # sqlite3 is in its transaction then
-    hijack
-    killed_after_checkpoint
+    at_a_moment checkpoint_and_kill "$1"
     restart --rollback-files
     ends_with 0
     [ "$(outcome)" = "$UNDISTURBED" ]
+}
+
+checkpoint_and_kill() {
+    program_inputs "$1" && start_program "${COMMAND[@]}" || return 1
+    moment_of_program 20 50 # sqlite3 is in its transaction then
+    order hijack && order checkpoint || return
+    random_moment 50
+    order killed
 }
 
 @test "python3, reading and writing files" { writes python3; }

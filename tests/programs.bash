@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # programs.bash - programs that nobody here wrote, with inputs made from nothing but arithmetic: the same each time.
 #
-# Each program is a function program_NAME: it makes the inputs in the current directory and sets COMMAND (run there, of two
-# to three seconds) and RESULTS (the files that make up its outcome; `out` is its standard output).
+# Each program is a function program_NAME: it makes the inputs in the current directory and sets COMMAND (run there, of about
+# a second or more) and RESULTS (the files that make up its outcome; `out` is its standard output).
 
 # shellcheck disable=SC2034 # for the soak script
 PROGRAMS_ALL=(gawk bc python3 perl sqlite3 gzip glpsol spim)
@@ -17,7 +17,7 @@ make_words() { # make_words TIMES: so many times the same 10000 lines of pseudo-
 }
 
 program_gawk() {
-    make_words 30 >words
+    make_words 55 >words
     # shellcheck disable=SC2016 # awk
     COMMAND=(gawk '{ for (i = 2; i <= NF; i++) count[$i] += NR % 97; if (NR % 10000 == 0) print NR, length(count) }
         END { n = asorti(count, key); for (i = 1; i <= n; i++) print key[i], count[key[i]] }' words)
@@ -122,7 +122,7 @@ inner:  mul $t1, $t1, 16807
         li $v0, 11
         syscall
         addiu $t0, $t0, 1
-        blt $t0, 6, outer
+        blt $t0, 14, outer
         li $v0, 10
         syscall
 END
@@ -162,13 +162,52 @@ has_used() { # PID MILLISECONDS
     [ $((line[11] * 1000 / $(getconf CLK_TCK))) -ge "$2" ]
 }
 
-# exit_and_restart NAME: started, hijacked at a random moment, checkpointed with --exit at another, restarted; the outcome
-# must be the undisturbed one.
-exit_and_restart() {
+# --- moments ----------------------------------------------------------------------------------------------------------
+# A moment is chosen by the time that one run has taken; on a busy machine another run may be over by then. Such a moment was
+# not in the program's life, and another is taken. Only such a one: had anything of ours touched the program, or had it not
+# come to its undisturbed end, it is a failure.
+
+TOO_LATE=75 MISSED=0
+
+# too_late: $TOO_LATE when the program, which is gone, has ended by itself: with status 0 and the undisturbed outcome
+too_late() {
+    ends_with 0 || return 1
+    [ "$(outcome)" = "$UNDISTURBED" ] || complain "it ended by itself with another outcome than undisturbed" || return 1
+    return "$TOO_LATE"
+}
+
+# order COMMAND...: a hijack or checkpoint of $PID; $TOO_LATE when it had ended, and the tool says so, before it was touched
+order() {
+    if is_alive "$PID"; then
+        "$@" 2>"$DIR/complaint" && return
+        # shellcheck disable=SC2153,SC2154 # of expect()
+        [ "$STATUS" -eq 1 ] && [[ $errors =~ "process $PID has ended"|"no process $PID"|" is a zombie" ]] ||
+            complain "$(cat "$DIR/complaint")" || return 1
+    fi
+    too_late
+}
+
+# at_a_moment COMMAND...: again, with half the time, as long as it is $TOO_LATE. $MISSED counts.
+at_a_moment() {
+    local TOOK=$TOOK tries status
+    for ((tries = 0; tries < 6; tries++)); do
+        status=0
+        "$@" || status=$?
+        [ "$status" -eq "$TOO_LATE" ] || return "$status"
+        MISSED=$((MISSED + 1)) TOOK=$((TOOK / 2))
+    done
+    complain "$*: the program ended by itself before each of $tries moments"
+}
+
+# exit_and_restart NAME [FROM TO]: started, hijacked at a random moment, checkpointed with --exit at another, restarted; the
+# outcome must be the undisturbed one.
+exit_and_restart() { at_a_moment exit_and_restart_once "$1" "${2:-0}" "${3:-50}"; }
+
+exit_and_restart_once() {
     program_inputs "$1" && start_program "${COMMAND[@]}" || return 1
-    moment_of_program 0 50 && hijack || return 1
+    moment_of_program "$2" "$3" && order hijack || return
     random_moment $((TOOK < 1000 ? TOOK / 10 + 1 : 100)) # or it may have ended
-    checkpoint_exit || return 1
+    order checkpoint_exit || return
     restart && ends_with 0 || return 1
     [ "$(outcome)" = "$UNDISTURBED" ] || complain "$1: another outcome than undisturbed"
 }
