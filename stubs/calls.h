@@ -25,6 +25,9 @@
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/msg.h>
+#include <sys/resource.h>
+#include <sys/sem.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -35,6 +38,44 @@
 #include <sys/vfs.h>
 #include <termios.h>
 #include <utime.h>
+
+/* Calls younger than the kernel headers may be. From 424 on the numbers are the same on every
+ * architecture (include/uapi/asm-generic/unistd.h). */
+#ifndef __NR_cachestat
+#define __NR_cachestat 451
+#endif
+#ifndef __NR_fchmodat2
+#define __NR_fchmodat2        452
+#define __NR_map_shadow_stack 453
+#endif
+#ifndef __NR_futex_wake
+#define __NR_futex_wake    454
+#define __NR_futex_wait    455
+#define __NR_futex_requeue 456
+#endif
+#ifndef __NR_statmount
+#define __NR_statmount         457
+#define __NR_listmount         458
+#define __NR_lsm_get_self_attr 459
+#define __NR_lsm_set_self_attr 460
+#define __NR_lsm_list_modules  461
+#endif
+#ifndef __NR_mseal
+#define __NR_mseal 462
+#endif
+#ifndef __NR_setxattrat
+#define __NR_setxattrat    463
+#define __NR_getxattrat    464
+#define __NR_listxattrat   465
+#define __NR_removexattrat 466
+#endif
+#ifndef __NR_open_tree_attr
+#define __NR_open_tree_attr 467
+#endif
+#ifndef __NR_file_getattr
+#define __NR_file_getattr 468
+#define __NR_file_setattr 469
+#endif
 
 #define CALL_ARGS 6
 
@@ -58,6 +99,10 @@ enum arg_kind {
     ARG_IN,
     ARG_OUT,
     ARG_OUTL,
+    ARG_INH,
+    ARG_OUTH,
+    ARG_INW,
+    ARG_INOUTW,
     ARG_INS,
     ARG_OUTS,
     ARG_INOUTS,
@@ -72,7 +117,10 @@ enum arg_kind {
     ARG_SIGSET,
     ARG_SIGSETP,
     ARG_RELTIME,
-    ARG_BY, /* what it is depends on another argument: calls_by.def */
+    ARG_INTIME,
+    ARG_SEMSIN,
+    ARG_SEMSOUT,
+    ARG_BY, /* what it is depends on another argument: calls_by.h */
     ARG_PTR,
     /* of functions only */
     ARG_NEXT,
@@ -83,7 +131,7 @@ enum arg_kind {
 struct call_arg {
     uint8_t kind;  /* enum arg_kind */
     uint8_t other; /* number, from 1, of the argument that holds this one's length; 0: none */
-    int32_t value; /* size in bytes of the object or element; the value of a CONST */
+    int32_t value; /* size in bytes of the object, element or head; the value of a CONST */
 };
 
 /* --- SYSCALL rows: what becomes of the call while I/O is remote --- */

@@ -17,8 +17,10 @@
  *     IOVOUT      out: the same; the result fills them in order
  *     MSGIN       in: struct wire_msg, then name, control, data
  *     MSGOUT      in: struct wire_msg, the rooms; out: struct wire_msg, name, control, data
+ *     INW, INOUTW in: the object, its size in its first uint32_t; INOUTW: out the same
+ *     SEMSIN      in: the array; SEMSOUT: out. The program's side asks for the size (IPC_STAT)
  *     SIGSET(P)   nothing, and the argument is 0: the mask stays with the program
- *     BY(n)       the row of calls_by.def for the value of argument n
+ *     BY(n)       what call_by() says (calls_by.h)
  *
  * A NULL pointer is argument 0 and has neither in nor out. Other pointers are 1 (their value is
  * nobody's business).
@@ -116,6 +118,15 @@ static inline int wire_sizes(const struct call_arg *arg, const uint64_t *args, u
     case ARG_OUTA:
         *out = bytes;
         return 1;
+    case ARG_INTIME:
+        *in = bytes;
+        return 1;
+    case ARG_INH: /* the head is not counted */
+        *in = n > WIRE_DATA ? WIRE_DATA + 1ULL : n + (uint64_t)arg->value;
+        return 1;
+    case ARG_OUTH:
+        *out = n > WIRE_DATA ? WIRE_DATA + 1ULL : n + (uint64_t)arg->value;
+        return 1;
     case ARG_FDSET: /* whole longs, as the kernel takes them */
         bytes = n > WIRE_DATA ? WIRE_DATA + 1ULL : (n + 63) / 64 * 8;
         *in = *out = bytes;
@@ -133,6 +144,10 @@ static inline int wire_sizes(const struct call_arg *arg, const uint64_t *args, u
     case ARG_IOVOUT:
     case ARG_MSGIN:
     case ARG_MSGOUT:
+    case ARG_INW:
+    case ARG_INOUTW:
+    case ARG_SEMSIN:
+    case ARG_SEMSOUT:
     case ARG_BY:
         return 0;
     default: /* scalars, masks */
