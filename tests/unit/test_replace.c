@@ -86,9 +86,9 @@ static void check_plan(const struct object *libc)
         assert_int_equal(patch->slot, before->slot + JUMP_SLOT);
         assert_int_equal(patch->slot % JUMP_SLOT, 0);
     }
-    assert_ptr_equal(patch_named(r, "read")->row, &calls[CALL_read]);
-    assert_ptr_equal(patch_named(r, "close")->row, &calls[CALL_close]);
-    assert_ptr_equal(patch_named(r, "fcntl")->row, &calls[CALL_fcntl]);
+    assert_ptr_equal(patch_named(r, "read")->row, &call_functions[FUNCTION_ID_read]);
+    assert_ptr_equal(patch_named(r, "close")->row, &call_functions[FUNCTION_ID_close]);
+    assert_ptr_equal(patch_named(r, "fcntl")->row, &call_functions[FUNCTION_ID_fcntl]);
     replace_free(r);
 }
 
@@ -108,21 +108,21 @@ static void mark_rows(const struct object *libc, bool *seen)
 {
     struct replace *r = planned(libc);
     for (size_t i = 0; i < replace_count_slots(r); i++)
-        seen[replace_at(r, i)->row - calls] = true;
+        seen[replace_at(r, i)->row - call_functions] = true;
     replace_free(r);
 }
 
 static void test_each_row_is_a_function_somewhere(void **state)
 {
     (void)state;
-    bool seen[CALLS] = {false};
+    bool seen[FUNCTIONS] = {false};
     if (!libcs.musl)
         skip();
     mark_rows(libcs.glibc, seen);
     mark_rows(libcs.musl, seen);
-    for (int i = 0; i < CALLS; i++)
+    for (int i = 0; i < FUNCTIONS; i++)
         if (!seen[i])
-            fail_msg("no C library here has a function of row %s", calls[i].name);
+            fail_msg("no C library here has a function of row %s", call_functions[i].name);
 }
 
 static void test_library_without_calls(void **state)
