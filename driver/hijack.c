@@ -119,6 +119,14 @@ static void find_rseq(struct hijack *h)
     h->params.rseq_signature = RSEQ_SIG;
 }
 
+/* errno, for the stubs. Without it calls go through libc, and the net catches them there. */
+static void find_errno(struct hijack *h)
+{
+    taddr location;
+    if (find_symbol(h->target.objects, "__errno_location", &location))
+        h->params.errno_location = location;
+}
+
 static int fill_params(struct hijack *h, struct failure *f)
 {
     struct hijack_params *p = &h->params;
@@ -131,6 +139,7 @@ static int fill_params(struct hijack *h, struct failure *f)
     p->signal = preflight_signal(info, h->options->signal);
     h->result->signal = p->signal;
     find_rseq(h);
+    find_errno(h);
     if (strlen(h->options->directory) >= sizeof p->directory)
         return fail_errno(f, -ENAMETOOLONG, "the current directory");
     strcpy(p->directory, h->options->directory);
@@ -302,6 +311,7 @@ static void list_patches(struct hijack *h)
         struct hijack_patch *to = &h->record.patches[i];
         to->address = from->jump.entry;
         to->size = (uint8_t)jump_entry_size;
+        to->function = (uint16_t)(from->row - call_functions);
         memcpy(to->original, from->jump.bytes, jump_entry_size);
         memcpy(to->patched, from->entry, jump_entry_size);
     }

@@ -33,10 +33,8 @@
 
 #include "driver/failure.h"
 #include "driver/taddr.h"
+#include "stubs/record.h" /* JUMP_SLOT and what is in one */
 
-#define JUMP_SLOT     64 /* bytes of a slot, a power of two; slots are aligned to it */
-#define JUMP_SWITCH   8  /* offset in a slot of the pointer */
-#define JUMP_HOME     16 /* offset in a slot of the displaced instructions */
 #define JUMP_MAX      40 /* no architecture displaces more bytes */
 #define JUMP_MAX_INSN 8  /* nor more instructions */
 

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include "restart/ckpt.h"
+#include "restart/ckpt_remote.h"
 #include "restart/fds.h"
 #include "restart/resume.h"
 #include "stubs/agent.h"
@@ -11,6 +12,7 @@
 #include "stubs/link.h"
 #include "stubs/mem.h"
 #include "stubs/raw.h"
+#include "stubs/remote.h"
 #include "stubs/reissue.h"
 
 struct ckpt ckpt;
@@ -114,10 +116,24 @@ static long sync_files(const struct fds_table *table)
     return result;
 }
 
+/* The descriptors are at home: the shadow lists them. */
+static long collect_remote_fds(void)
+{
+    uint64_t image;
+    raw(SYS_getrandom, &image, sizeof image, 0);
+    long size = remote_table(&shadow, image, ckpt.fds, ckpt.fds_limit);
+    if (size < 0)
+        return ckpt_fail(size, "the shadow cannot list the descriptors", "");
+    ckpt.fds_size = (size_t)size;
+    return 0;
+}
+
 /* The table moves into the scratch, so that its own mapping is gone before the memory is listed. */
 static long collect_fds(void)
 {
     struct fds_table table = {0};
+    if (remote.mode != REMOTE_OFF)
+        return collect_remote_fds();
     long result = fds_collect(&table, &shadow.fd, 1);
     if (result)
         return ckpt_fail(result, "cannot list the descriptors", "");
@@ -134,7 +150,7 @@ static long collect_fds(void)
 static long give_fds(void)
 {
     const struct fds_table table = {ckpt.fds, ckpt.fds_size, 0};
-    if (!(request.flags & FRAME_LEAVE))
+    if (!(request.flags & FRAME_LEAVE) || remote.mode != REMOTE_OFF)
         return 0;
     long result = link_give_descriptors(&shadow, &table);
     return result ? ckpt_fail(result, "the shadow did not take the descriptors", "") : 0;
@@ -175,7 +191,7 @@ static long commit(const char *path)
     /* The image is there under its name; a shadow lost now leaves a program that goes on, which is
      * no harm. */
     result = link_commit(&shadow);
-    if (!result)
+    if (!result && remote.mode == REMOTE_OFF)
         fds_leave_terminal(&(struct fds_table){ckpt.fds, ckpt.fds_size, 0});
     return result ? ckpt_fail(result, "the shadow was lost when it should have taken over", "") : 0;
 }
@@ -196,6 +212,12 @@ static long take(const char *path, ucontext_t *frame, const struct rlimit *descr
     }
     ckpt_scratch_unmap();
     return result;
+}
+
+static long change_remote(void)
+{
+    step("remote");
+    return request.flags & FRAME_REMOTE_BEGIN ? remote_begin(&shadow) : remote_end(&shadow);
 }
 
 static void default_path(char *to, size_t size)
@@ -248,7 +270,8 @@ static void tell(long result, uint64_t began)
     report.error = (int32_t)result;
     report.left = !result && request.flags & FRAME_LEAVE;
     report.nanoseconds = handler_time() - began;
-    mem_copy_string(report.path, request.path, sizeof report.path);
+    if (!(request.flags & (FRAME_REMOTE_BEGIN | FRAME_REMOTE_END)))
+        mem_copy_string(report.path, request.path, sizeof report.path);
     link_report(&shadow, &report);
     link_close(&shadow);
 }
@@ -263,7 +286,9 @@ void handler_checkpoint(ucontext_t *frame)
         memset(&report, 0, sizeof report);
         tell_elapsed(frame);
         ckpt_why = (struct text){report.text, sizeof report.text, 0};
-        long result = take(request.path, frame, &limit);
+        long result = request.flags & (FRAME_REMOTE_BEGIN | FRAME_REMOTE_END)
+                          ? change_remote()
+                          : take(request.path, frame, &limit);
         tell(result, began);
         if (!result && request.flags & FRAME_LEAVE)
             raw(SYS_exit_group, request.exit_status);

@@ -6,9 +6,11 @@
 
 #include "restart/ckpt.h"
 #include "restart/ckpt_arch.h"
+#include "restart/ckpt_remote.h"
 #include "restart/resume.h"
 #include "stubs/mem.h"
 #include "stubs/raw.h"
+#include "stubs/remote.h"
 
 #ifndef PR_GET_TID_ADDRESS
 #define PR_GET_TID_ADDRESS 40
@@ -232,6 +234,8 @@ static void read_thread(void)
 static long read_identity(void)
 {
     p->pid = (int32_t)raw(SYS_getpid);
+    if (remote.mode != REMOTE_OFF)
+        return remote_identity(p);
     p->uid = (uint32_t)raw(SYS_geteuid);
     p->gid = (uint32_t)raw(SYS_getegid);
     p->umask = (uint32_t)raw(SYS_umask, 0);

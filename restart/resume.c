@@ -2,6 +2,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include "restart/ckpt_remote.h"
 #include "restart/resume.h"
 #include "restart/resume_arch.h"
 #include "stubs/agent.h"
@@ -129,6 +130,7 @@ uint64_t resume_main(const struct resume_handover *handover)
     set_limits();
     set_membarrier();
     set_timers();
+    remote_resume();
     resume_queue_pending(hijack_params.signal);
     resume_arch_state(p);
     handler_busy = 0;

@@ -109,7 +109,7 @@ static void remember_image(struct shadow *s, const struct frame_report *report)
  * ended and its record locks are taken again. */
 void session_report(struct shadow *s, const struct frame_report *report)
 {
-    if (!report->error)
+    if (!report->error && *report->path)
         remember_image(s, report);
     if (s->state == SHADOW_LEAVING && !report->error && report->left) {
         s->report = *report;

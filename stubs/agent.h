@@ -16,7 +16,7 @@
 
 #include <stdint.h>
 
-#define HIJACK_AGENT_VERSION 1
+#define HIJACK_AGENT_VERSION 2
 #define HIJACK_PATH_MAX      4096
 #define HIJACK_EXPORT        __attribute__((visibility("default")))
 
@@ -33,6 +33,9 @@ struct hijack_params {
         rseq_offset; /* glibc's __rseq_offset (from the thread pointer), used when rseq_size != 0 */
     uint32_t rseq_size;      /* length that libc registered, 0: none */
     uint32_t rseq_signature; /* 0x53053053 on x86 */
+    uint64_t errno_location; /* libc's __errno_location(), 0: not known */
+    uint32_t remote;         /* enum remote_mode (stubs/remote.h) after a restart */
+    uint32_t padding;
     uint8_t key[16];         /* random; the shadow asks for it. Makes the image a credential */
     char directory[HIJACK_PATH_MAX]; /* where the hijack was ordered; default images go there */
     char socket[108]; /* the shadow's control socket (sun_path), in the 0700 runtime directory */

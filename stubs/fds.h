@@ -48,6 +48,7 @@ enum fds_kind {
 #define FDS_DELETED   2u /* the path names no file or another one */
 #define FDS_PATH_ONLY 4u /* O_PATH */
 #define FDS_MASTER    8u /* a pseudo-terminal's master */
+#define FDS_TAKEN     16u /* a terminal that goes to the shadow all the same: remote I/O begins */
 
 /* fds_header.flags */
 #define FDS_SHARING_UNKNOWN 1u /* kcmp(2) is not to be had: fds_entry.shares says nothing */
@@ -98,11 +99,11 @@ struct fds_table {
     size_t mapped;
 };
 
-/* Does a descriptor of this kind go to the shadow? A terminal does not: the restart command has its
- * own. */
+/* Does a descriptor of this kind go to the shadow? A terminal does not when the program leaves: the
+ * restart command has its own. */
 static inline int fds_travels(const struct fds_entry *e)
 {
-    return e->kind != FDS_TERMINAL;
+    return e->kind != FDS_TERMINAL || e->flags & FDS_TAKEN;
 }
 
 static inline const struct fds_entry *fds_entries(const struct fds_header *h)

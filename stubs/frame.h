@@ -93,7 +93,9 @@ struct frame_hello {
     uint8_t key[FRAME_KEY];
 };
 
-#define FRAME_LEAVE 1u /* end the program once the image is safe */
+#define FRAME_LEAVE        1u  /* end the program once the image is safe */
+#define FRAME_REMOTE_BEGIN 16u /* no checkpoint: from now on the shadow does the program's I/O */
+#define FRAME_REMOTE_END   32u /* no checkpoint: it does its I/O itself again */
 struct frame_request {
     uint32_t flags;
     int32_t exit_status;   /* with FRAME_LEAVE */

@@ -14,7 +14,7 @@
 
 static struct {
     struct frame_header header;
-    char payload[sizeof(struct frame_report)];
+    char payload[FRAME_MAX_PAYLOAD];
 } answer;
 
 /* One frame, with descriptors when there are any. */
@@ -60,6 +60,24 @@ static int ask(struct link *link, unsigned type, const void *payload, size_t siz
 {
     int error = send_frame(link, type, payload, size, NULL, 0);
     return error ? error : receive_answer(link, type);
+}
+
+int link_ask(struct link *link, unsigned type, const void *payload, size_t size, const int *fds,
+             size_t count)
+{
+    int error = send_frame(link, type, payload, size, fds, count);
+    return error ? error : receive_answer(link, type);
+}
+
+const void *link_answer(size_t *size)
+{
+    *size = answer.header.length;
+    return answer.payload;
+}
+
+int link_tell(struct link *link, unsigned type, const void *payload, size_t size)
+{
+    return send_frame(link, type, payload, size, NULL, 0);
 }
 
 static int connect_socket(struct link *link)

@@ -50,6 +50,13 @@ int link_commit(struct link *link);
 /* Tells the shadow, and through it the waiting tool, how it went. */
 int link_report(struct link *link, const struct frame_report *report);
 
+/* Any other question, with `count` descriptors: the answer's status, or -errno. */
+int link_ask(struct link *link, unsigned type, const void *payload, size_t size, const int *fds,
+             size_t count);
+const void *link_answer(size_t *size); /* of the last question, until the next */
+/* A frame that has no answer. 0 or -errno. */
+int link_tell(struct link *link, unsigned type, const void *payload, size_t size);
+
 void link_close(struct link *link);
 
 #endif

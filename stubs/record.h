@@ -10,14 +10,21 @@
 
 #include <stdint.h>
 
-#define HIJACK_RECORD_VERSION 1
+#define HIJACK_RECORD_VERSION 2
 #define HIJACK_MAX_PATCHES    1024
 #define HIJACK_PATCH_BYTES    16
 
-/* One entry jump: `size` bytes of text at `address`. */
+/* A slot of the island, the jumps' first destination (driver/jump.h). */
+#define JUMP_SLOT   64 /* bytes of a slot, a power of two; slots are aligned to it */
+#define JUMP_SWITCH 8  /* offset in a slot of the pointer to where it leads */
+#define JUMP_HOME   16 /* offset in a slot of the displaced instructions */
+
+/* One entry jump, whose slot is at the same index in the island: `size` bytes of text at `address`. */
 struct hijack_patch {
     uint64_t address;
     uint8_t size;
+    uint8_t padding;
+    uint16_t function; /* enum function_id (stubs/calls.h): whose stub its slot can lead to */
     uint8_t original[HIJACK_PATCH_BYTES];
     uint8_t patched[HIJACK_PATCH_BYTES];
 };

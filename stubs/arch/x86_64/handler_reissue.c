@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "stubs/mem.h"
+#include "stubs/net.h"
 #include "stubs/raw.h"
 #include "stubs/reissue.h"
 
@@ -221,6 +222,8 @@ static long function_number(const greg_t *g, const unsigned char *code, size_t s
 
 static long interrupted_number(const greg_t *g)
 {
+    if ((const unsigned char *)g[REG_RIP] == net_syscall_end)
+        return g[REG_RBX];
     unsigned char code[WINDOW];
     size_t n = read_before((uint64_t)g[REG_RIP], code);
     const unsigned char *start = code + WINDOW - n;

@@ -1,0 +1,102 @@
+/* net_arch.c - x86-64: see stubs/net.h. */
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+
+#include "stubs/mem.h"
+#include "stubs/net.h"
+#include "stubs/raw.h"
+#include "stubs/remote.h"
+
+#ifndef PR_SET_SYSCALL_USER_DISPATCH
+#define PR_SET_SYSCALL_USER_DISPATCH 59 /* linux/prctl.h */
+#define PR_SYS_DISPATCH_OFF          0
+#define PR_SYS_DISPATCH_ON           1
+#endif
+#define USER_DISPATCH   2 /* si_code: SYS_USER_DISPATCH, asm-generic/siginfo.h */
+#define KERNEL_RESTORER 0x04000000
+#define PAGE            4096
+
+/* Of the linker: our text, to the end of its last page, where the mutator's server may stand. */
+extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+extern const char etext[] __attribute__((visibility("hidden")));
+
+void net_restorer(void);
+
+/* The kernel's struct sigaction. */
+struct action {
+    uintptr_t handler;
+    unsigned long flags;
+    uintptr_t restorer;
+    uint64_t mask;
+};
+
+static const struct action none;
+
+static long set_action(const struct action *set, struct action *old)
+{
+    return raw(SYS_rt_sigaction, SIGSYS, set, old, sizeof set->mask);
+}
+
+static long dispatch(long how, uintptr_t start, size_t size)
+{
+    return raw(SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH, how, start, size, 0);
+}
+
+long net_arm(void)
+{
+    const struct action ours = {(uintptr_t)net_entry, SA_SIGINFO | KERNEL_RESTORER,
+                                (uintptr_t)net_restorer, REMOTE_ALL};
+    struct action old;
+    uintptr_t start = (uintptr_t)__ehdr_start, end = ((uintptr_t)etext + PAGE) & ~(PAGE - 1UL);
+    long result = set_action(NULL, &old);
+    if (!result && old.handler != (uintptr_t)SIG_DFL && old.handler != ours.handler)
+        result = -EBUSY;
+    if (!result)
+        result = set_action(&ours, NULL);
+    return result ? result : dispatch(PR_SYS_DISPATCH_ON, start, end - start);
+}
+
+long net_disarm(void)
+{
+    dispatch(PR_SYS_DISPATCH_OFF, 0, 0);
+    return set_action(&none, NULL);
+}
+
+/* A SIGSYS that somebody sent, or a filter raised, ends the program, as if we were not there. */
+static void die_of(int signal)
+{
+    uint64_t mask = ~REMOTE_SIGNAL(signal);
+    net_disarm();
+    raw(SYS_tgkill, raw(SYS_getpid), raw(SYS_gettid), signal);
+    raw(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof mask);
+}
+
+/* The program's own frame, which may block what it must not. */
+static ucontext_t *program_frame(ucontext_t *frame)
+{
+    uint64_t mask, *at = (void *)&frame->uc_sigmask;
+    if (remote_read(&mask, at, sizeof mask) == 0) {
+        mask = remote_program_mask(mask);
+        remote_write(at, &mask, sizeof mask);
+    }
+    return frame;
+}
+
+ucontext_t *net_main(int signal, const siginfo_t *info, ucontext_t *frame)
+{
+    greg_t *g = frame->uc_mcontext.gregs;
+    struct remote_call call = {
+        .number = g[REG_RAX],
+        .args = {g[REG_RDI], g[REG_RSI], g[REG_RDX], g[REG_R10], g[REG_R8], g[REG_R9]},
+        .mask = (void *)&frame->uc_sigmask,
+        .frame = frame,
+    };
+    if (info->si_code != USER_DISPATCH)
+        die_of(signal);
+    if (call.number == SYS_rt_sigreturn)
+        return program_frame((ucontext_t *)g[REG_RSP]);
+    g[REG_RAX] = remote_call(&call);
+    return frame;
+}

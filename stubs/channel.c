@@ -1,0 +1,271 @@
+/* channel.c - see channel.h. */
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include "stubs/agent.h"
+#include "stubs/channel.h"
+#include "stubs/mem.h"
+#include "stubs/raw.h"
+
+#define RESERVED   16  /* our descriptors take numbers this far below the limit */
+#define SPINS_MOST 150 /* looks for an answer before sleeping: some 20 microseconds */
+#define ATTEMPTS   64  /* connections that break over one request before it is given up */
+#define LOST       (-EPIPE)
+
+static struct channel first = {.fd = -1, .signals = -1, .line = {.fd = -1}, .number = 1};
+
+struct channel *channel_mine(void)
+{
+    return &first;
+}
+
+/* --- connecting --- */
+
+static void shut(int *fd)
+{
+    if (*fd >= 0)
+        raw(SYS_close, *fd);
+    *fd = -1;
+}
+
+/* The low numbers are the program's, should it have descriptors here. */
+static int moved_up(int fd)
+{
+    struct rlimit limit = {.rlim_cur = 256};
+    if (fd < 0)
+        return fd;
+    raw(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit);
+    unsigned long top = limit.rlim_cur < 65536 ? limit.rlim_cur : 65536;
+    long up = raw(SYS_fcntl, fd, F_DUPFD_CLOEXEC, top > RESERVED ? top - RESERVED : 0);
+    if (raw_failed(up))
+        return fd;
+    raw(SYS_close, fd);
+    return (int)up;
+}
+
+struct link *channel_line(struct channel *c)
+{
+    if (c->line.fd < 0 && link_open(&c->line) == 0)
+        c->line.fd = moved_up(c->line.fd);
+    return c->line.fd < 0 ? NULL : &c->line;
+}
+
+/* A stream in place of the one that broke, if there was one. */
+static int connect_stream(struct channel *c)
+{
+    struct wire_channel request = {.channel = c->number, .sequence = c->sequence};
+    struct link *line = channel_line(c);
+    int pair[2];
+    shut(&c->fd);
+    if (!line)
+        return -EIO;
+    if (raw_failed(raw(SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)))
+        return -EIO;
+    int error = link_ask(line, FRAME_CHANNEL, &request, sizeof request, &pair[1], 1);
+    raw(SYS_close, pair[1]);
+    c->fd = moved_up(pair[0]);
+    if (error >= 0)
+        return 0;
+    shut(&c->fd);
+    link_close(&c->line);
+    return error == -EPIPE || error == -ECONNRESET ? LOST : -EIO;
+}
+
+/* --- sending --- */
+
+/* Takes `size` bytes off the front of the parts. */
+static void advance(struct msghdr *m, size_t size)
+{
+    while (m->msg_iovlen && size >= m->msg_iov->iov_len) {
+        size -= m->msg_iov->iov_len;
+        m->msg_iov++;
+        m->msg_iovlen--;
+    }
+    if (m->msg_iovlen) {
+        m->msg_iov->iov_base = (char *)m->msg_iov->iov_base + size;
+        m->msg_iov->iov_len -= size;
+    }
+}
+
+/* The call's parts behind a header's, in a copy: the list is used up as the bytes go. */
+static struct msghdr message(struct channel *c, void *head, size_t size, const struct iovec *rest,
+                             size_t count)
+{
+    c->parts[0] = (struct iovec){head, size};
+    memcpy(c->parts + 1, rest, count * sizeof *rest);
+    return (struct msghdr){.msg_iov = c->parts, .msg_iovlen = count + 1};
+}
+
+static size_t bytes_in(const struct wire_request *request)
+{
+    size_t sum = 0;
+    for (int i = 0; i < CALL_ARGS; i++)
+        sum += request->in[i];
+    return sum;
+}
+
+static int send_request(struct channel *c)
+{
+    struct {
+        struct frame_header header;
+        struct wire_request request;
+    } head;
+    size_t left = sizeof head + bytes_in(&c->call.request);
+    frame_header(&head.header, FRAME_CALL, c->line.session, c->sequence, left - sizeof head.header);
+    head.header.epoch = c->line.epoch;
+    head.header.channel = c->number;
+    head.request = c->call.request;
+    struct msghdr m = message(c, &head, sizeof head, c->call.in, c->call.in_count);
+    while (left) {
+        long sent = raw(SYS_sendmsg, c->fd, &m, MSG_NOSIGNAL);
+        if (sent == -EFAULT)
+            return -EFAULT;
+        if (raw_failed(sent) && sent != -EINTR && sent != -EAGAIN)
+            return LOST;
+        if (!raw_failed(sent)) {
+            advance(&m, (size_t)sent);
+            left -= (size_t)sent;
+        }
+    }
+    return 0;
+}
+
+/* --- receiving --- */
+
+static int check_reply(const struct channel *c)
+{
+    const struct frame_header *h = &c->reply.header;
+    size_t sum = sizeof c->reply.reply;
+    int error = wire_check(h);
+    if (!error && (h->type != (FRAME_CALL | FRAME_REPLY) || h->channel != c->number ||
+                   h->session != c->line.session || h->sequence != c->sequence))
+        error = -EILSEQ;
+    for (int i = 0; i < CALL_ARGS; i++) {
+        if (c->reply.reply.out[i] > c->call.request.out[i])
+            error = -EBADMSG;
+        sum += c->reply.reply.out[i];
+    }
+    return error ? error : sum == h->length ? 0 : -EBADMSG;
+}
+
+/* Takes what has come of the reply. 1: all of it; 0: not yet; or -errno. */
+static int receive_some(struct channel *c)
+{
+    const struct iovec whole = {c->data, sizeof c->data};
+    const struct channel_call *call = &c->call;
+    struct msghdr m = message(c, &c->reply, sizeof c->reply, call->direct ? call->out : &whole,
+                              call->direct ? call->out_count : 1);
+    advance(&m, c->received);
+    long got = raw(SYS_recvmsg, c->fd, &m, MSG_DONTWAIT);
+    if (got == -EAGAIN || got == -EINTR)
+        return 0;
+    if (got == -EFAULT)
+        return -EFAULT;
+    if (got <= 0)
+        return LOST;
+    c->received += (size_t)got;
+    if (c->received < sizeof c->reply)
+        return 0;
+    if (check_reply(c))
+        return LOST;
+    return c->received == sizeof c->reply.header + c->reply.header.length;
+}
+
+/* Answers mostly come at once: better to stay awake for them than to be woken on another CPU. */
+static int wait_awake(struct channel *c)
+{
+    int done = 0;
+    for (uint32_t i = 0; i < c->spins && !done; i++)
+        done = receive_some(c);
+    if (done)
+        c->spins = SPINS_MOST;
+    else if (c->spins > 2)
+        c->spins /= 2;
+    else
+        c->spins = c->sequence % 64 ? 1 : SPINS_MOST;
+    return done;
+}
+
+/* The descriptor that becomes readable when a signal outside `mask` comes. */
+static int watch_signals(struct channel *c, uint64_t mask)
+{
+    uint64_t set = ~mask;
+    if (c->signals >= 0 && c->watched == set)
+        return c->signals;
+    long fd = raw(SYS_signalfd4, c->signals, &set, sizeof set, 02000000 /* SFD_CLOEXEC */);
+    if (c->signals < 0)
+        c->signals = moved_up((int)fd);
+    c->watched = set;
+    return c->signals;
+}
+
+static void cancel(struct channel *c)
+{
+    struct wire_cancel request = {.channel = c->number, .sequence = c->sequence};
+    link_tell(&c->line, FRAME_CANCEL, &request, sizeof request);
+}
+
+/* Until the whole reply is there: 1, or -errno. */
+static int wait_reply(struct channel *c, uint64_t mask)
+{
+    int done = wait_awake(c);
+    struct pollfd polled[2] = {{c->fd, POLLIN, 0}, {-1, POLLIN, 0}};
+    if (!done)
+        polled[1].fd = watch_signals(c, mask);
+    while (!done) {
+        polled[0].revents = polled[1].revents = 0;
+        raw(SYS_ppoll, polled, 2, NULL, NULL, 8);
+        if (polled[0].revents)
+            done = receive_some(c);
+        else if (polled[1].revents) {
+            cancel(c);
+            polled[1].fd = -1; /* once */
+        }
+    }
+    return done;
+}
+
+/* --- the call --- */
+
+static int attempt(struct channel *c, uint64_t mask)
+{
+    int error = c->fd < 0 ? connect_stream(c) : 0;
+    c->received = 0;
+    if (!error)
+        error = send_request(c);
+    return error ? error : wait_reply(c, mask);
+}
+
+/* A bad pointer is found when a part of the frame is on its way: the stream is given up, and the
+ * number with it when the request cannot have been executed. */
+int channel_call(struct channel *c, uint64_t mask)
+{
+    int result = LOST;
+    c->sequence++;
+    for (int i = 0; i < ATTEMPTS && (result == LOST || result == -EFAULT); i++) {
+        result = attempt(c, mask);
+        if (result == 1)
+            return 0;
+        shut(&c->fd);
+        if (result == -EFAULT && !c->received) {
+            c->sequence--;
+            return -EFAULT;
+        }
+        c->call.direct = 0; /* the reply once more, where it is safe */
+    }
+    return -EIO;
+}
+
+void channel_close(struct channel *c)
+{
+    shut(&c->fd);
+    shut(&c->signals);
+    link_close(&c->line);
+}
+
+void channel_forget(struct channel *c)
+{
+    c->fd = c->signals = c->line.fd = -1;
+}

@@ -1,0 +1,268 @@
+/* emulate.c - see emulate.h: the table, and the calls about who and where the program is. */
+#include <errno.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "stubs/agent.h"
+#include "stubs/channel.h"
+#include "stubs/emulate.h"
+#include "stubs/mem.h"
+#include "stubs/raw.h"
+
+#ifndef PR_SET_SYSCALL_USER_DISPATCH
+#define PR_SET_SYSCALL_USER_DISPATCH 59 /* linux/prctl.h */
+#endif
+
+#undef EMULATION_EMULATE
+#define EMULATION_EMULATE(name) [__NR_##name] = emulate_##name,
+static emulation *const emulations[] = {
+#define SYSCALL(name, how, ...) EMULATION_##how(name)
+#include "stubs/calls.def"
+};
+
+emulation *emulate_find(long number)
+{
+    return number >= 0 && number < (long)(sizeof emulations / sizeof *emulations)
+               ? emulations[number]
+               : NULL;
+}
+
+/* --- identity --- */
+
+long emulate_getpid(struct remote_call *call)
+{
+    (void)call;
+    return remote.pid;
+}
+
+/* Of the first thread: the process id. */
+long emulate_gettid(struct remote_call *call)
+{
+    (void)call;
+    long tid = raw(SYS_gettid);
+    return tid == raw(SYS_getpid) ? remote.pid : tid;
+}
+
+long emulate_getppid(struct remote_call *call)
+{
+    (void)call;
+    return remote.mode == REMOTE_HOME ? raw(SYS_getppid) : remote.parent;
+}
+
+/* --- signals to others and to itself --- */
+
+/* The number that this host has for what the program calls `id`. */
+static long here(long id)
+{
+    return id == remote.pid ? raw(SYS_getpid) : id;
+}
+
+static int is_own(long pid)
+{
+    return pid == remote.pid || pid == 0 || pid == -remote.pid;
+}
+
+/* Here when the program means itself or its group, or is at home; else to the processes at home. */
+static long signal_process(struct remote_call *call, int pid_index)
+{
+    long args[CALL_ARGS];
+    if (remote.mode == REMOTE_AWAY && !is_own(call->args[pid_index]))
+        return remote_forward(call, call->number, call->args);
+    memcpy(args, call->args, sizeof args);
+    args[pid_index] = args[pid_index] == -remote.pid ? 0 : here(args[pid_index]);
+    return remote_local(call, call->number, args);
+}
+
+long emulate_kill(struct remote_call *call)
+{
+    return signal_process(call, 0);
+}
+
+long emulate_rt_sigqueueinfo(struct remote_call *call)
+{
+    return signal_process(call, 0);
+}
+
+/* Threads of its own only; others' are known by nobody. */
+static long signal_thread(struct remote_call *call, int tid_index)
+{
+    long args[CALL_ARGS];
+    memcpy(args, call->args, sizeof args);
+    for (int i = 0; i <= tid_index; i++)
+        args[i] = here(args[i]);
+    return remote_local(call, call->number, args);
+}
+
+long emulate_tkill(struct remote_call *call)
+{
+    return signal_thread(call, 0);
+}
+
+long emulate_tgkill(struct remote_call *call)
+{
+    return signal_thread(call, 1);
+}
+
+long emulate_rt_tgsigqueueinfo(struct remote_call *call)
+{
+    return signal_thread(call, 1);
+}
+
+/* --- the signal mask and actions: SIGSYS is the net's, one signal the checkpoint's --- */
+
+long emulate_rt_sigprocmask(struct remote_call *call)
+{
+    uint64_t set, old = *call->mask;
+    const void *from = (const void *)call->args[1];
+    if (call->args[3] != sizeof set)
+        return -EINVAL;
+    if (from && remote_read(&set, from, sizeof set))
+        return -EFAULT;
+    if (from && call->args[0] == SIG_BLOCK)
+        set = old | set;
+    else if (from && call->args[0] == SIG_UNBLOCK)
+        set = old & ~set;
+    else if (from && call->args[0] != SIG_SETMASK)
+        return -EINVAL;
+    if (call->args[2] && remote_write((void *)call->args[2], &old, sizeof old))
+        return -EFAULT;
+    if (from)
+        *call->mask = remote_program_mask(set);
+    return 0;
+}
+
+struct kernel_action {
+    uint64_t handler, flags, restorer, mask;
+};
+
+static int is_ours(long signal)
+{
+    return signal == SIGSYS || signal == hijack_params.signal;
+}
+
+/* What the program sets for a signal of ours is taken and forgotten. */
+static long action_of_ours(const struct remote_call *call)
+{
+    static const struct kernel_action none;
+    return call->args[2] ? remote_write((void *)call->args[2], &none, sizeof none) : 0;
+}
+
+long emulate_rt_sigaction(struct remote_call *call)
+{
+    struct kernel_action set, old;
+    if (call->args[3] != sizeof set.mask)
+        return -EINVAL;
+    if (call->args[1] && remote_read(&set, (const void *)call->args[1], sizeof set))
+        return -EFAULT;
+    if (is_ours(call->args[0]))
+        return action_of_ours(call);
+    set.mask = remote_program_mask(set.mask);
+    long result =
+        raw(SYS_rt_sigaction, call->args[0], call->args[1] ? &set : NULL, &old, sizeof set.mask);
+    if (result || !call->args[2])
+        return result;
+    return remote_write((void *)call->args[2], &old, sizeof old);
+}
+
+/* Never called: the net leaves through the program's own frame (net.h). */
+long emulate_rt_sigreturn(struct remote_call *call)
+{
+    (void)call;
+    return -ENOSYS;
+}
+
+/* The kernel itself swaps the masks; the other one is in effect until a handler has run. */
+long emulate_rt_sigsuspend(struct remote_call *call)
+{
+    uint64_t mask;
+    if (call->args[1] != sizeof mask)
+        return -EINVAL;
+    if (remote_read(&mask, (const void *)call->args[0], sizeof mask))
+        return -EFAULT;
+    mask = remote_program_mask(mask);
+    long args[CALL_ARGS] = {(long)&mask, sizeof mask};
+    return remote_local(call, SYS_rt_sigsuspend, args);
+}
+
+/* The way out of the net is rt_sigreturn, which sets the alternate stack from the frame. */
+long emulate_sigaltstack(struct remote_call *call)
+{
+    long result = raw(SYS_sigaltstack, call->args[0], call->args[1]);
+    if (!result && call->args[0] && call->frame)
+        raw(SYS_sigaltstack, NULL, &call->frame->uc_stack);
+    return result;
+}
+
+/* --- threads and processes --- */
+
+/* A new thread would have no net and no channel; a child no descriptors at home. */
+long emulate_clone(struct remote_call *call)
+{
+    (void)call;
+    return -ENOSYS;
+}
+
+long emulate_clone3(struct remote_call *call)
+{
+    (void)call;
+    return -ENOSYS;
+}
+
+/* Syscall user dispatch is the net's, a filter would stand in its way. */
+long emulate_prctl(struct remote_call *call)
+{
+    long option = call->args[0];
+    if (option == PR_SET_SYSCALL_USER_DISPATCH || option == PR_SET_SECCOMP)
+        return -EINVAL;
+    return remote_local(call, call->number, call->args);
+}
+
+/* --- limits: descriptors and file sizes are limited where the files are --- */
+
+static int is_home_limit(long resource)
+{
+    return resource == RLIMIT_NOFILE || resource == RLIMIT_FSIZE;
+}
+
+long emulate_prlimit64(struct remote_call *call)
+{
+    long args[CALL_ARGS];
+    memcpy(args, call->args, sizeof args);
+    args[0] = here(args[0]);
+    long result = remote_local(call, call->number, args);
+    if (result || !args[2] || !is_home_limit(args[1]) || !is_own(call->args[0]))
+        return result;
+    args[0] = 0;
+    args[3] = 0;
+    return remote_forward(call, call->number, args);
+}
+
+long emulate_setrlimit(struct remote_call *call)
+{
+    long result = remote_local(call, call->number, call->args);
+    if (result || !is_home_limit(call->args[0]))
+        return result;
+    return remote_forward(call, call->number, call->args);
+}
+
+/* --- the end --- */
+
+void emulate_quit(void)
+{
+    struct link *line = remote.mode == REMOTE_OFF ? NULL : channel_line(channel_mine());
+    if (line)
+        link_ask(line, FRAME_QUIT, NULL, 0, NULL, 0);
+}
+
+long emulate_exit_group(struct remote_call *call)
+{
+    emulate_quit();
+    return raw(SYS_exit_group, call->args[0]);
+}
+
+/* The only thread's end is the process's. */
+long emulate_exit(struct remote_call *call)
+{
+    return emulate_exit_group(call);
+}

@@ -1,0 +1,109 @@
+/*
+ * emulate_mem.c - file mappings: the memory is here, the file at home. What is mapped is read when
+ * it is mapped, into anonymous memory.
+ *
+ * So a mapping does not follow later changes of its file; beyond the file's end are zeros where
+ * there would be SIGBUS. Mappings that are shared and writable would have to be written back when
+ * nobody can tell when: refused (ENODEV).
+ */
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "stubs/emulate.h"
+#include "stubs/mem.h"
+#include "stubs/raw.h"
+
+#define PAGE 4096UL
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+/* What the caller of mmap() is told of a descriptor that cannot be mapped (mmap(2)). */
+static long check_file(struct remote_call *call, long fd, size_t *size)
+{
+    static struct stat st;
+    const long fstat[CALL_ARGS] = {fd, (long)&st}, fcntl[CALL_ARGS] = {fd, F_GETFL};
+    long result = remote_forward(call, SYS_fstat, fstat);
+    if (result < 0)
+        return result;
+    if (!S_ISREG(st.st_mode))
+        return -ENODEV;
+    *size = (size_t)st.st_size;
+    result = remote_forward(call, SYS_fcntl, fcntl);
+    return result >= 0 && (result & O_ACCMODE) == O_WRONLY ? -EACCES : result < 0 ? result : 0;
+}
+
+static long fill(struct remote_call *call, char *to, size_t size, long fd, long offset)
+{
+    for (size_t done = 0; done < size;) {
+        const long args[CALL_ARGS] = {fd, (long)(to + done), (long)(size - done),
+                                      offset + (long)done};
+        long result = remote_forward(call, SYS_pread64, args);
+        if (result == -EINTR)
+            continue;
+        if (result <= 0)
+            return result;
+        done += (size_t)result;
+    }
+    return 0;
+}
+
+/* Filled before it is put where it replaces something. */
+static long map_copy(struct remote_call *call, size_t file_size)
+{
+    const long *a = call->args;
+    size_t length = ((size_t)a[1] + PAGE - 1) & ~(PAGE - 1), offset = (size_t)a[5];
+    size_t wanted = offset < file_size ? file_size - offset : 0;
+    long flags =
+        MAP_PRIVATE | MAP_ANONYMOUS | (a[3] & (MAP_NORESERVE | MAP_32BIT | MAP_FIXED_NOREPLACE));
+    long fixed = a[3] & MAP_FIXED;
+    char *at =
+        (char *)raw(SYS_mmap, fixed ? 0 : a[0], length, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (raw_failed((long)at))
+        return (long)at;
+    long error = fill(call, at, wanted < (size_t)a[1] ? wanted : (size_t)a[1], a[4], a[5]);
+    if (!error)
+        error = raw(SYS_mprotect, at, length, a[2]);
+    if (!error && fixed) {
+        long moved = raw(SYS_mremap, at, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, a[0]);
+        if (!raw_failed(moved))
+            return moved;
+        error = moved;
+    }
+    if (error)
+        raw(SYS_munmap, at, length);
+    return error ? error : (long)at;
+}
+
+long emulate_mmap(struct remote_call *call)
+{
+    const long *a = call->args;
+    size_t size = 0;
+    if (a[3] & MAP_ANONYMOUS)
+        return remote_local(call, call->number, a);
+    if (a[1] == 0 || a[5] & (long)(PAGE - 1) || (a[3] & MAP_FIXED && a[0] & (long)(PAGE - 1)))
+        return -EINVAL;
+    long error = check_file(call, a[4], &size);
+    if (error)
+        return error;
+    if (a[3] & MAP_SHARED && a[2] & PROT_WRITE)
+        return -ENODEV;
+    return map_copy(call, size);
+}
+
+/* No mapping of a file at home is written back; the rest is this process's memory. */
+long emulate_munmap(struct remote_call *call)
+{
+    return remote_local(call, call->number, call->args);
+}
+
+long emulate_mremap(struct remote_call *call)
+{
+    return remote_local(call, call->number, call->args);
+}
+
+long emulate_msync(struct remote_call *call)
+{
+    return remote_local(call, call->number, call->args);
+}

@@ -1,0 +1,79 @@
+/* entry.c - see entry.h. */
+#include <signal.h>
+#include <sys/mman.h>
+
+#include "stubs/agent.h"
+#include "stubs/entry.h"
+#include "stubs/raw.h"
+#include "stubs/record.h"
+#include "stubs/remote.h"
+
+static const struct call_function functions[FUNCTIONS] = {
+#define FUNCTION CALL_FUNCTION_ROW
+#include "stubs/calls.def"
+};
+
+/* The kernel's arguments from the function's. */
+static void map_arguments(const struct call_function *row, const long *from, long *to)
+{
+    int next = 0, out = 0;
+    if (row->args[0].kind == ARG_NONE) {
+        for (int i = 0; i < CALL_ARGS; i++)
+            to[i] = from[i];
+        return;
+    }
+    for (int i = 0; i < CALL_ARGS; i++)
+        to[i] = 0;
+    for (int i = 0; i < CALL_ARGS && row->args[i].kind != ARG_NONE; i++) {
+        if (row->args[i].kind == ARG_CONST)
+            to[out++] = row->args[i].value;
+        else if (row->args[i].kind == ARG_SKIP)
+            next++;
+        else
+            to[out++] = from[next++];
+    }
+}
+
+/* As the function reports it: errno is libc's, one for each thread. */
+static long report(const struct call_function *row, long result)
+{
+    int *(*location)(void) = (int *(*)(void))hijack_params.errno_location;
+    if (row->how == FUNCTION_ERRNUM)
+        return raw_failed(result) ? -result : 0;
+    if (!raw_failed(result))
+        return result;
+    *location() = (int)-result;
+    return -1;
+}
+
+long entry_main(unsigned function, const long *args)
+{
+    const struct call_function *row = &functions[function];
+    uint64_t mask, all = REMOTE_ALL;
+    struct remote_call call = {.number = row->number, .mask = &mask};
+    map_arguments(row, args, call.args);
+    raw(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof mask);
+    long result = remote_call(&call);
+    raw(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof mask);
+    return report(row, result);
+}
+
+static void turn(const struct hijack_patch *patch, uint64_t slot, int to_stub)
+{
+    uint64_t *pointer = (uint64_t *)(slot + JUMP_SWITCH);
+    int has_stub =
+        functions[patch->function].how != FUNCTION_BY_NET && hijack_params.errno_location;
+    *pointer = to_stub && has_stub ? (uint64_t)entry_stubs + ENTRY_SIZE * patch->function
+                                   : slot + JUMP_HOME;
+}
+
+long entry_switch(int to_stubs)
+{
+    const struct hijack_record *r = &hijack_record;
+    long result = raw(SYS_mprotect, r->island, r->island_size, PROT_READ | PROT_WRITE | PROT_EXEC);
+    if (result)
+        result = raw(SYS_mprotect, r->island, r->island_size, PROT_READ | PROT_WRITE);
+    for (uint32_t i = 0; !result && i < r->patch_count; i++)
+        turn(&r->patches[i], r->island + i * JUMP_SLOT, to_stubs);
+    return result ? result : raw(SYS_mprotect, r->island, r->island_size, PROT_READ | PROT_EXEC);
+}

@@ -1,0 +1,24 @@
+/*
+ * entry.h - stubs: where the entry jumps lead while the program's I/O is remote (paper, section
+ * 3.2).
+ *
+ * A stub is entered as if it were the function of libc that was replaced, and returns to the
+ * function's caller, with the function's result and errno. There is one for each DIRECT and ERRNUM
+ * row of calls.def; BY_NET functions stay at home. entry_switch() turns all slots of the island
+ * (driver/jump.h) to their stubs or back home: one store of a pointer each.
+ */
+#ifndef STUBS_ENTRY_H
+#define STUBS_ENTRY_H
+
+/* Of each function, in arch/ARCH/entry.S; ENTRY_SIZE bytes apart, in the order of enum function_id.
+ */
+#define ENTRY_SIZE 16
+extern const unsigned char entry_stubs[];
+
+/* Called by a stub with the function's arguments; the function's result. */
+long entry_main(unsigned function, const long *args);
+
+/* Turns all slots. 0 or -errno (mprotect). Nobody may be inside a slot. */
+long entry_switch(int to_stubs);
+
+#endif

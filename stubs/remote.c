@@ -1,0 +1,286 @@
+/* remote.c - see remote.h. */
+#include <time.h>
+
+#include "stubs/agent.h"
+#include "stubs/channel.h"
+#include "stubs/emulate.h"
+#include "stubs/encode.h"
+#include "stubs/handler.h"
+#include "stubs/mem.h"
+#include "stubs/net.h"
+#include "stubs/raw.h"
+#include "stubs/remote.h"
+
+#define PAGE         4096
+#define KERNEL_FLAGS 1 /* index of sa_flags in the kernel's struct sigaction */
+
+struct remote remote;
+
+static const struct call calls[] = {
+#define SYSCALL CALL_ROW
+#include "stubs/calls.def"
+};
+#define CALLS ((long)(sizeof calls / sizeof *calls))
+
+/* --- the program's memory --- */
+
+static int transfer(long direction, void *ours, const void *theirs, size_t size)
+{
+    struct iovec here = {ours, size}, there = {(void *)theirs, size};
+    if (!size)
+        return 0;
+    return raw(direction, raw(SYS_getpid), &here, 1, &there, 1, 0) == (long)size ? 0 : -EFAULT;
+}
+
+int remote_read(void *to, const void *from, size_t size)
+{
+    return transfer(SYS_process_vm_readv, to, from, size);
+}
+
+int remote_write(void *to, const void *from, size_t size)
+{
+    return transfer(SYS_process_vm_writev, (void *)from, to, size);
+}
+
+/* Page by page: what lies behind the string may not be there. */
+long remote_string(char *to, const char *from, size_t size)
+{
+    for (size_t done = 0; done < size;) {
+        size_t part = PAGE - ((uintptr_t)(from + done) & (PAGE - 1));
+        if (part > size - done)
+            part = size - done;
+        if (remote_read(to + done, from + done, part))
+            return -EFAULT;
+        for (size_t end = done + part; done < end; done++)
+            if (!to[done])
+                return (long)done + 1;
+    }
+    return -ENAMETOOLONG;
+}
+
+/* --- signals --- */
+
+uint64_t remote_program_mask(uint64_t mask)
+{
+    return mask & ~(REMOTE_SIGNAL(SIGSYS) | REMOTE_SIGNAL(SIGKILL) | REMOTE_SIGNAL(SIGSTOP) |
+                    REMOTE_SIGNAL(hijack_params.signal));
+}
+
+static void set_mask(uint64_t mask)
+{
+    raw(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof mask);
+}
+
+/* Has the signal a handler of the program's? */
+static int is_handled(int signal, int *restarts)
+{
+    uint64_t action[4];
+    if (signal == hijack_params.signal || signal == SIGSYS ||
+        raw(SYS_rt_sigaction, signal, NULL, action, sizeof(uint64_t)) != 0)
+        return 0;
+    *restarts = (action[KERNEL_FLAGS] & SA_RESTART) != 0;
+    return action[0] != (uintptr_t)SIG_DFL && action[0] != (uintptr_t)SIG_IGN;
+}
+
+int remote_deliver(uint64_t mask, int *restarts)
+{
+    uint64_t pending = 0;
+    int first = 0;
+    raw(SYS_rt_sigpending, &pending, sizeof pending);
+    for (int s = 1; s <= 64 && !first; s++)
+        if (pending & ~mask & REMOTE_SIGNAL(s) && is_handled(s, restarts))
+            first = s;
+    set_mask(mask);
+    set_mask(REMOTE_ALL);
+    return first;
+}
+
+/* What the kernel would have sent to the caller itself. */
+static void raise_here(int signal)
+{
+    raw(SYS_tgkill, raw(SYS_getpid), raw(SYS_gettid), signal);
+}
+
+/* --- calls made here --- */
+
+static int may_wait(long number)
+{
+    switch (number) {
+    case SYS_nanosleep:
+    case SYS_clock_nanosleep:
+    case SYS_futex:
+    case SYS_pause:
+    case SYS_rt_sigtimedwait:
+    case SYS_wait4:
+    case SYS_waitid:
+        return 1;
+    }
+    return remote.mode == REMOTE_OFF;
+}
+
+long remote_local(struct remote_call *call, long number, const long *args)
+{
+    if (!may_wait(number))
+        return net_syscall(number, args);
+    set_mask(*call->mask);
+    long result = net_syscall(number, args);
+    set_mask(REMOTE_ALL);
+    return result;
+}
+
+/* --- calls made at home --- */
+
+/* For how long a call may wait is told in one of three ways; the kernel itself writes back what is
+ * left where it does for the program (RELTIME). */
+struct patience {
+    int index; /* of the MSEC argument; -1: none */
+    uint64_t began;
+};
+
+static uint64_t elapsed_ms(const struct patience *p)
+{
+    return (handler_time() - p->began) / 1000000;
+}
+
+static struct patience patience(const struct call *row)
+{
+    for (int i = 0; i < CALL_ARGS; i++)
+        if (row->args[i].kind == ARG_MSEC)
+            return (struct patience){i, handler_time()};
+    return (struct patience){-1, 0};
+}
+
+/* The mask in effect while the call waits. */
+static int wait_mask(const struct remote_call *call, const struct call *row, const long *args,
+                     uint64_t *mask)
+{
+    uint64_t pair[2];
+    *mask = *call->mask;
+    for (int i = 0; i < CALL_ARGS; i++) {
+        const void *at = (const void *)args[i];
+        if (row->args[i].kind == ARG_SIGSETP && at) {
+            if (remote_read(pair, at, sizeof pair))
+                return -EFAULT;
+            at = (const void *)pair[0];
+        } else if (row->args[i].kind != ARG_SIGSET) {
+            continue;
+        }
+        if (at && remote_read(mask, at, sizeof *mask))
+            return -EFAULT;
+    }
+    *mask = remote_program_mask(*mask);
+    return 0;
+}
+
+static struct encode encoded;
+
+/* One request; CALL_AGAIN when it was ended by a signal and must be made again. */
+#define CALL_AGAIN (-512)
+static long forward_once(struct remote_call *call, const struct call *row, long number,
+                         const long *args, uint64_t mask)
+{
+    struct channel *c = channel_mine();
+    int restarts = 0;
+    int error = encode_request(c, &encoded, row, number, args);
+    if (!error)
+        error = channel_call(c, mask);
+    if (error)
+        return error;
+    long result = encode_finish(c, &encoded, args);
+    if (c->reply.reply.flags & WIRE_STOP) {
+        raise_here((int)-result);
+    } else if (!(c->reply.reply.flags & WIRE_CANCELED)) {
+        return result;
+    }
+    int handled = remote_deliver(mask, &restarts);
+    (void)call;
+    return handled && (!restarts || row->detail == CALL_INTERRUPTED) ? -EINTR : CALL_AGAIN;
+}
+
+/* Reading and writing a regular file stops short only at its end or when the disk is full: what a
+ * frame was too small for is done by further ones. */
+static long rest_of_transfer(struct remote_call *call, const struct call *row, long number,
+                             const long *args, uint64_t mask, long done)
+{
+    long more[CALL_ARGS];
+    memcpy(more, args, sizeof more);
+    while (done < args[2]) {
+        more[1] = args[1] + done;
+        more[2] = args[2] - done;
+        if (number == SYS_pread64 || number == SYS_pwrite64)
+            more[3] = args[3] + done;
+        long result = forward_once(call, row, number, more, mask);
+        if (result == CALL_AGAIN)
+            continue;
+        if (result <= 0)
+            break;
+        done += result;
+    }
+    return done;
+}
+
+static int is_transfer(long number)
+{
+    return number == SYS_read || number == SYS_write || number == SYS_pread64 ||
+           number == SYS_pwrite64;
+}
+
+static long after(struct remote_call *call, const struct call *row, long number, const long *args,
+                  uint64_t mask, long result)
+{
+    const struct channel *c = channel_mine();
+    if (result == -EPIPE && number != SYS_connect &&
+        !(row->args[3].kind == ARG_FLAGS && args[3] & MSG_NOSIGNAL) &&
+        !(row->args[1].kind == ARG_MSGIN && args[2] & MSG_NOSIGNAL))
+        raise_here(SIGPIPE);
+    if (result == -EFBIG)
+        raise_here(SIGXFSZ);
+    if (result > 0 && is_transfer(number) && c->call.request.flags & WIRE_CLAMPED &&
+        c->reply.reply.flags & WIRE_REGULAR && result == (long)c->call.request.args[2])
+        return rest_of_transfer(call, row, number, args, mask, result);
+    return result;
+}
+
+long remote_forward(struct remote_call *call, long number, const long *args)
+{
+    const struct call *row = &calls[number];
+    long now[CALL_ARGS], result;
+    struct patience p = patience(row);
+    uint64_t mask;
+    memcpy(now, args, sizeof now);
+    if (wait_mask(call, row, args, &mask))
+        return -EFAULT;
+    while ((result = forward_once(call, row, number, now, mask)) == CALL_AGAIN) {
+        if (remote.mode == REMOTE_OFF)
+            return remote_local(call, number, now);
+        if (p.index >= 0 && args[p.index] > 0) {
+            uint64_t past = elapsed_ms(&p);
+            now[p.index] = past < (uint64_t)args[p.index] ? args[p.index] - (long)past : 0;
+        }
+    }
+    return after(call, row, number, args, mask, result);
+}
+
+/* --- any call --- */
+
+long remote_call(struct remote_call *call)
+{
+    const struct call *row =
+        call->number >= 0 && call->number < CALLS ? &calls[call->number] : calls;
+    emulation *emulate;
+    if (call->number < 0 || call->number >= CALLS)
+        return -ENOSYS;
+    switch (remote.mode == REMOTE_OFF ? CALL_LOCAL : row->how) {
+    case CALL_FORWARD:
+        return remote_forward(call, call->number, call->args);
+    case CALL_LOCAL:
+        return remote_local(call, call->number, call->args);
+    case CALL_EMULATE:
+        emulate = emulate_find(call->number);
+        return emulate ? emulate(call) : -ENOSYS;
+    case CALL_REFUSE:
+        return -row->detail;
+    default:
+        return -ENOSYS;
+    }
+}

@@ -1,0 +1,81 @@
+/*
+ * remote.h - remote system calls: the program's I/O is done by its shadow, at home (paper, sections
+ * 1 and 3.2).
+ *
+ * Two ways lead here. The entry jumps lead a call of a function of libc to a stub (entry.h). Where
+ * there is no jump - a call inlined in libc, in the program, in hand-written assembly - the kernel
+ * turns the `syscall` instruction into a signal, SIGSYS, whose handler is the net (net.h). Both
+ * end in remote_call(), which does what the call's row in calls.def says.
+ *
+ * The flow of a forwarded call: encode.c lists the bytes that the kernel would read (encode.h);
+ * channel.c sends them and waits for the answer (channel.h); encode.c puts what the kernel wrote
+ * where the program wants it. A signal for the program that comes while the answer is waited for
+ * cancels the call at the shadow first, then is delivered, then the call returns EINTR or begins
+ * again, as the kernel does (signal(7)).
+ *
+ * Invariants: while we are at work every signal is blocked, and delivered only in the windows of
+ * remote_deliver(), when no call is under way and nothing but the stack holds our state. So a
+ * handler of the program's may make calls itself, or leave by longjmp; and a checkpoint - the
+ * handler of the checkpoint signal - finds no call half done. It may find us on the stack: after
+ * a restart at home the same code goes on and makes the call here (REMOTE_OFF).
+ *
+ * Freestanding (raw.h). Pointers of the program are read and written by the kernel for us
+ * (process_vm_readv), so that a bad one is -EFAULT and no SIGSEGV.
+ */
+#ifndef STUBS_REMOTE_H
+#define STUBS_REMOTE_H
+
+#include <stdint.h>
+#include <ucontext.h>
+
+#include "stubs/calls.h"
+
+enum remote_mode {
+    REMOTE_OFF,  /* at home, calls are made here */
+    REMOTE_HOME, /* --remote-io: this is the home host, but the shadow does the calls */
+    REMOTE_AWAY, /* this host is not home */
+};
+
+/* Part of the image: a restart decides the mode anew. */
+struct remote {
+    uint32_t mode;  /* enum remote_mode */
+    int32_t pid;    /* that the program knows */
+    int32_t parent; /* its parent's */
+    uint32_t padding;
+    uint64_t signalfds; /* union of the masks of its signalfds, which are at home: bit s-1 */
+};
+extern struct remote remote;
+
+/* A call of the program's. */
+struct remote_call {
+    long number;
+    long args[CALL_ARGS];
+    uint64_t *mask;    /* the program's signal mask: in effect again when the call returns */
+    ucontext_t *frame; /* of the trapped call; NULL from a stub */
+};
+
+/* Does the call. All signals are blocked; *call->mask holds the program's mask and may be changed.
+ * The kernel's result: >= 0 or -errno. */
+long remote_call(struct remote_call *call);
+
+/* For emulations, which are parts of a call. */
+long remote_forward(struct remote_call *call, long number, const long *args);
+/* Makes the call in this process; where it may wait, the program's mask is in effect. */
+long remote_local(struct remote_call *call, long number, const long *args);
+
+/* Lets the signals outside `mask` be delivered that are pending. Returns 0, or the first of them
+ * that has a handler of the program's; `*restarts` then says whether that has SA_RESTART. */
+int remote_deliver(uint64_t mask, int *restarts);
+
+/* All signals but those that cannot be blocked, and SIGSYS, which the program must not block. */
+#define REMOTE_ALL       (~0ULL)
+#define REMOTE_SIGNAL(s) (1ULL << ((s)-1))
+uint64_t remote_program_mask(uint64_t mask); /* what of a mask the program gets */
+
+/* The program's memory. 0 or -EFAULT. */
+int remote_read(void *to, const void *from, size_t size);
+int remote_write(void *to, const void *from, size_t size);
+/* Copies a string with its NUL: its length with the NUL, -EFAULT, or -ENAMETOOLONG. */
+long remote_string(char *to, const char *from, size_t size);
+
+#endif
