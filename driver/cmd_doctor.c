@@ -8,23 +8,24 @@
 #include <stdlib.h>
 
 #include "driver/commands.h"
+#include "driver/doctor.h"
 #include "driver/options.h"
 #include "driver/files.h"
 #include "driver/preflight.h"
 
-#define DOCTOR_SCHEMA 1
-
 struct arguments {
     pid_t pid; /* 0: this machine */
-    bool json, state;
+    bool json, state, calls;
     struct preflight_options options;
 };
 
-enum { KEY_JSON = 256, KEY_STATE, KEY_TRUST_SECCOMP };
+enum { KEY_JSON = 256, KEY_STATE, KEY_CALLS, KEY_TRUST_SECCOMP };
 
 static const struct argp_option options_table[] = {
     {"json", KEY_JSON, NULL, 0, "print JSON", 0},
     {"state", KEY_STATE, NULL, 0, "print what a checkpoint restores, refuses and leaves out", 0},
+    {"calls", KEY_CALLS, NULL, 0,
+     "print what becomes of each system call while I/O is remote, and why", 0},
     {"signal", 's', "NUMBER", 0, "the signal that shall take a checkpoint", 0},
     {"trust-seccomp", KEY_TRUST_SECCOMP, NULL, 0, "do not refuse for a seccomp filter", 0},
     {0},
@@ -39,6 +40,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_STATE:
         a->state = true;
+        return 0;
+    case KEY_CALLS:
+        a->calls = true;
         return 0;
     case KEY_TRUST_SECCOMP:
         a->options.trust_seccomp = true;
@@ -150,6 +154,10 @@ int cmd_doctor(int argc, char **argv)
     argp_parse(&argp, argc, argv, 0, NULL, &a);
     if (a.state) {
         print_state();
+        return 0;
+    }
+    if (a.calls) {
+        doctor_calls(a.json);
         return 0;
     }
     if (!files_find("libhijack.so", library, &f))

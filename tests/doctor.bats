@@ -205,3 +205,18 @@ int main(void) {
     [ "$(wc -l <<<"$output")" -eq "$(grep -c '^STATE(' "$TESTS/../restart/state.def")" ]
     grep -q '^refused *an io_uring instance' <<<"$output"
 }
+
+@test "the table of system calls" {
+    expect 0 gdb_hijack doctor --calls
+    grep -qxE ' *0  read +forwarded' <<<"$output" || complain "$output"
+    grep -qxE ' *57  fork +refused: ENOSYS +a child has no descriptors.*' <<<"$output" || complain "$output"
+    grep -qxE ' *39  getpid +emulated +the process id that the program knows' <<<"$output"
+    not grep -qE ' $' <<<"$output"
+    text=$output
+    expect 0 gdb_hijack doctor --calls --json
+    [ "$(json "$output" "d['schema'], len(d['calls']), len({c['number'] for c in d['calls']})")" = \
+        "(1, $(($(wc -l <<<"$text") - 1)), $(($(wc -l <<<"$text") - 1)))" ] || complain "$output"
+    [ "$(json "$output" "[(c['away'], c['errno']) for c in d['calls'] if c['name'] == 'fork']")" = \
+        "[('refused', 'ENOSYS')]" ]
+    [ "$(json "$output" "{c['away'] for c in d['calls']} == {'forwarded', 'local', 'emulated', 'refused'}")" = True ]
+}

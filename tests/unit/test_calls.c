@@ -142,7 +142,7 @@ static void test_rows_say_what_and_why(void **state)
         size_t length = strlen(row->why);
         if (row->how != CALL_FORWARD && length == 0)
             fail_msg("%s: why?", row->name);
-        if (length > 76 || (length && row->why[length - 1] == '.'))
+        if (length > 76 || (length && row->why[length - 1] == '.') || strpbrk(row->why, "\"\\"))
             fail_msg("%s: '%s' is no remark", row->name, row->why);
         if (row->how == CALL_REFUSE)
             assert_in_range(row->detail, 1, 133);
