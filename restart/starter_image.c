@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -298,6 +299,19 @@ static int read_notes(struct image *i, unsigned char *head, uint64_t notes, uint
                                        : damaged(i, "its checksum is missing");
 }
 
+/* Two restarts at once would both find the program's files unchanged. The lock is let go with the
+ * descriptor, when all is in place. A file system without locks, or one that locks only what is
+ * writable (NFS), is no reason to refuse. */
+static int lock(struct image *image)
+{
+    if (flock(image->fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+        return 0;
+    return image_fail(image, -EBUSY,
+                      "the image '%s' is being restarted by another process; wait until its "
+                      "program runs, or end it",
+                      image->path);
+}
+
 int image_open(struct image *image, const char *path)
 {
     unsigned char *head = NULL;
@@ -307,7 +321,9 @@ int image_open(struct image *image, const char *path)
     image->fd = open(path, O_RDONLY | O_CLOEXEC);
     if (image->fd < 0)
         return image_fail(image, -errno, "cannot open the image '%s': %s", path, strerror(errno));
-    int result = read_head(image, &head, &notes, &size);
+    int result = lock(image);
+    if (!result)
+        result = read_head(image, &head, &notes, &size);
     if (!result)
         result = read_notes(image, head, notes, size);
     free(head);

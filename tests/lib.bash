@@ -195,10 +195,11 @@ checkpoint_exit() {
 }
 
 # restart OPTION...: $DIR/job.ckpt becomes $MAIN and $PID, its standard streams as `start` gives them; restart_ready waits
-# until it is the program again and no longer the starter.
+# until it is the program again and no longer the starter. UNDER: words that run the command, strace and its options for one.
+UNDER=()
 restart() {
     as_prefix
-    (close_inherited && cd "$DIR" && exec "${AS[@]}" "$GDB_HIJACK" restart "$@" "$DIR/job.ckpt") \
+    (close_inherited && cd "$DIR" && exec "${AS[@]}" "${UNDER[@]}" "$GDB_HIJACK" restart "$@" "$DIR/job.ckpt") \
         <"${IN:-/dev/null}" >>"$DIR/${OUT:-out}" 2>>"$DIR/err" 3>&- &
     MAIN=$! PID=$!
     STARTED+=("$MAIN")

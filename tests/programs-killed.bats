@@ -99,6 +99,21 @@ checkpoint_and_kill() {
     worker_is_right
 }
 
+is_locked() { grep -q "^[0-9]*: FLOCK .*:$(stat -c %i "$1") " /proc/locks; }
+
+# The first is stopped as soon as it has its lock, long before it would be the program.
+@test "two at once from the same image: the second is refused by name" {
+    start_killed_worker
+    UNDER=(strace -qq -f -o /dev/null -e inject=flock:signal=STOP)
+    restart
+    wait_until is_locked "$DIR/job.ckpt"
+    first=$(pgrep -P "$MAIN")
+    STARTED+=("$first")
+    restart_refused 'job.ckpt.* is being restarted'
+    kill -CONT "$first"
+    worker_is_right
+}
+
 @test "a file is gone: refused by name; back again: restarts" {
     start_killed_worker
     mv "$DIR/data" "$DIR/elsewhere"
