@@ -209,6 +209,8 @@ enum hijack_outcome undo_failed(struct target *target, const struct hijack_optio
     if (code < 0)
         add(f, "; the process runs on, but undoing did not finish (%s): try gdb-hijack release %d",
             undoing.text, pid);
+    else if (agent_loaded(target)) /* a release that never came to its work */
+        add(f, "; nothing was undone, process %d runs on and is hijacked as before", pid);
     else
         add(f, "; everything was undone, the process runs on as before");
     return HIJACK_ROLLED_BACK;

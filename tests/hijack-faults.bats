@@ -58,6 +58,31 @@ gdb_killed() {
 @test "gdb killed right after each command in turn" { gdb_killed HIJACK_FAULT_GDB; }
 @test "gdb killed right before each command in turn" { gdb_killed HIJACK_FAULT_GDB_BEFORE; }
 
+# as_said: the hijack has gone, and so says the release; or it stands, and works
+as_said() {
+    if grep -q libhijack "/proc/$PID/maps"; then
+        not grep -q "everything was undone" <<<"$errors" && untraced && checkpoint && STANDS=$((STANDS + 1))
+    else
+        grep -q "everything was undone" <<<"$errors" && unharmed && UNDONE=$((UNDONE + 1))
+    fi
+}
+
+@test "gdb killed right after each command of a release, up to its work: what it says has become of the hijack is so" {
+    start_blocked read
+    snapshot before
+    hijack
+    STANDS=0 UNDONE=0
+    for ((n = 15; UNDONE == 0; n++)); do # it attaches with the 15th
+        status=0
+        (cd "$DIR" && as env HIJACK_FAULT_GDB=$n "$GDB_HIJACK" release -q "$PID") >/dev/null 2>"$DIR/errors" 3>&- || status=$?
+        errors=$(cat "$DIR/errors")
+        [ "$status" -ne 0 ]
+        as_said || complain "HIJACK_FAULT_GDB=$n: status $status: $errors"
+    done
+    [ "$STANDS" -gt 0 ]
+    finish
+}
+
 @test "each step fails in turn: rolled back, status 3; before the first change status 1" {
     start_blocked epoll_wait
     snapshot before
