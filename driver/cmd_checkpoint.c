@@ -261,6 +261,13 @@ static int check_path(struct work *w)
                           "process %d (user %u) cannot write an image into directory '%s'%s",
                           (int)w->a->pid, (unsigned)w->process.uid, directory,
                           w->a->file ? "" : "; name another place with -o");
+    /* What an image may replace is an older image: no directory, device, link. */
+    if (*w->request.path && lstat(w->request.path, &st) == 0 && !S_ISREG(st.st_mode))
+        return fail(&w->f, -EEXIST, "'%s' is %s, not a file that an image could replace",
+                    w->request.path,
+                    S_ISDIR(st.st_mode)   ? "a directory"
+                    : S_ISLNK(st.st_mode) ? "a symbolic link"
+                                          : "a device, pipe or socket");
     return 0;
 }
 

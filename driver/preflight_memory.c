@@ -146,15 +146,25 @@ static const struct {
     {"/SYSV", "sysv_shm", "System V shared memory", true, FINDING_REFUSE_CHECKPOINT},
     {"/dev/zero", "shared_anonymous", "shared anonymous memory", true, FINDING_REFUSE_CHECKPOINT},
     {"/memfd:", "shared_anonymous", "shared anonymous memory", true, FINDING_REFUSE_CHECKPOINT},
-    {"/dev/shm/", "shared_anonymous", "shared memory", true, FINDING_REFUSE_CHECKPOINT},
     {"/anon_hugepage", "huge_pages", "hugetlb memory", false, FINDING_REFUSE_CHECKPOINT},
+    {"/dev/shm/", "shared_anonymous", "shared memory whose name was removed", true,
+     FINDING_REFUSE_CHECKPOINT},
     {"/dev/", "device_memory", "a mapped device", true, FINDING_REFUSE_CHECKPOINT},
+    {"/", "shared_anonymous", "shared memory whose file was removed", true,
+     FINDING_REFUSE_CHECKPOINT},
 };
 #define ODD_MAPPINGS (sizeof odd_mappings / sizeof *odd_mappings)
 
+/* A file that can be mapped again by its name, in memory (shm_open) or not. */
+static bool is_named_file(const struct mapping *m)
+{
+    return m->path[0] == '/' && !m->deleted &&
+           (begins(m->path, "/dev/shm/") || !begins(m->path, "/dev/"));
+}
+
 static void check_mapping(struct preflight *p, const struct mapping *m, bool seen[ODD_MAPPINGS])
 {
-    for (size_t i = 0; i < ODD_MAPPINGS; i++) {
+    for (size_t i = 0; !is_named_file(m) && i < ODD_MAPPINGS; i++) {
         if (!begins(m->path, odd_mappings[i].begins) || (odd_mappings[i].shared_only && !m->shared))
             continue;
         if (!seen[i])

@@ -88,9 +88,11 @@ END
 @test "what cannot be written to is told, and the program goes on" {
     start_target alloc
     hijack
-    for path in /nonexistent/job.ckpt /dev/null "$DIR" /proc/job.ckpt; do
-        expect 1 gdb_hijack checkpoint "$PID" -o "$path" || expect 3 gdb_hijack checkpoint "$PID" -o "$path"
-        [ -n "$errors" ]
+    mkfifo "$DIR/pipe"
+    ln -s job.ckpt "$DIR/link"
+    for path in /nonexistent/job.ckpt /dev/null "$DIR" "$DIR/" "$DIR/pipe" "$DIR/link" /proc/job.ckpt; do
+        expect 1 gdb_hijack checkpoint "$PID" -o "$path"
+        [[ $errors == *"${path%/job.ckpt}"* || $errors == *"directory '/dev'"* ]] || complain "$errors"
     done
     checkpoint
     [ -z "$(find "$DIR" -name '*.tmp')" ]

@@ -64,8 +64,32 @@ END
     finish
 }
 
+# What shm_open makes is a file as long as it has its name: a checkpoint takes it, and doctor finds nothing. Then it is none.
+@test "a file in /dev/shm that is mapped: doctor and checkpoint agree, while it has its name and when it has none" {
+    name=$(as mktemp /dev/shm/hijack-test.XXXXXX)
+    start_program "$PYTHON" -c "import mmap, os, time
+f = open('$name', 'w+b'); f.truncate(4096); m = mmap.mmap(f.fileno(), 4096); f.close(); open('ready', 'w').close()
+while not os.path.exists('stop'): time.sleep(0.01)"
+    wait_until test -e "$DIR/ready"
+    findings() { expect 0 gdb_hijack doctor --json "$PID" || expect 1 gdb_hijack doctor --json "$PID"; }
+    findings
+    [[ $output != *shared_anonymous* && $output != *device_memory* ]] || complain "$output"
+    hijack
+    checkpoint
+    rm "$name"
+    expect 1 gdb_hijack checkpoint "$PID" -o "$DIR/job.ckpt"
+    [[ $errors == *"shared anonymous"* ]] || complain "$errors"
+    release
+    findings
+    [[ $output == *shared_anonymous* ]] || complain "$output"
+    finish
+}
+
 @test "refused: shared anonymous memory" { refused "shared anonymous" 'm = mmap.mmap(-1, 4096)'; }
 @test "refused: a memfd mapped" { refused "shared anonymous" 'f = os.memfd_create("x"); os.ftruncate(f, 4096); m = mmap.mmap(f, 4096); os.close(f)'; }
+@test "refused: a shared mapping of a file that was removed" {
+    refused "shared anonymous" 'f = open("mapped", "w+b"); f.truncate(4096); m = mmap.mmap(f.fileno(), 4096); f.close(); os.unlink("mapped")'
+}
 @test "refused: System V shared memory" {
     refused "System V" 'libc.shmat.restype = ctypes.c_void_p
 i = libc.shmget(0, 4096, 0o1600); libc.shmat(i, None, 0); libc.shmctl(i, 0, None)'
