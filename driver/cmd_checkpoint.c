@@ -41,7 +41,7 @@ enum outcome { DONE = 0, REFUSED = 1, ROLLED_BACK = 3, LOST = 4 };
 struct arguments {
     pid_t pid;
     const char *file;
-    bool leave, status_given, json, quiet;
+    bool leave, portable, status_given, json, quiet;
     int exit_status, timeout;
 };
 
@@ -59,13 +59,15 @@ struct work {
 
 /* --- options --- */
 
-enum { KEY_JSON = 256, KEY_EXIT, KEY_STATUS, KEY_TIMEOUT };
+enum { KEY_JSON = 256, KEY_EXIT, KEY_STATUS, KEY_TIMEOUT, KEY_PORTABLE };
 
 static const struct argp_option options[] = {
     {"output", 'o', "FILE", 0,
      "the image (default: hijack.PID.STARTTIME.ckpt where the hijack was ordered)", 0},
     {"exit", KEY_EXIT, NULL, 0, "the program ends once the image is safely on disk", 0},
     {"exit-status", KEY_STATUS, "N", 0, "its exit status then (default 85)", 0},
+    {"portable", KEY_PORTABLE, NULL, 0,
+     "carry the mapped files in the image: it restarts where none of them exists", 0},
     {"timeout", KEY_TIMEOUT, "SECONDS", 0,
      "how long to wait for the checkpoint to begin (default 10)", 0},
     {"json", KEY_JSON, NULL, 0, "print the result as JSON", 0},
@@ -88,6 +90,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_EXIT:
         a->leave = true;
+        return 0;
+    case KEY_PORTABLE:
+        a->portable = true;
         return 0;
     case KEY_STATUS:
         a->exit_status = option_number(state, "exit status", argument, 0, 255);
@@ -286,7 +291,7 @@ static int check(struct work *w)
 static int leave_request(struct work *w)
 {
     int pid = (int)w->a->pid;
-    w->request.flags = w->a->leave ? FRAME_LEAVE : 0;
+    w->request.flags = (w->a->leave ? FRAME_LEAVE : 0) | (w->a->portable ? FRAME_PORTABLE : 0);
     w->request.exit_status = w->a->exit_status;
     if (blocked_for(w->a->pid, &w->request.blocked_ns, &w->request.switches))
         w->request.blocked_ns = 0;
@@ -410,13 +415,15 @@ static const char *size_text(uint64_t bytes, char out[32])
 static void print_text(const struct work *w)
 {
     const struct frame_report *r = &w->report;
-    char size[32];
+    char size[32], files[32];
     if (*r->text)
         fprintf(stderr, "gdb-hijack: warning: %s\n", r->text);
     if (w->a->quiet)
         return;
-    printf("%s: %s, process %d stood still for %.1f ms\n", r->path, size_text(r->bytes, size),
-           (int)w->a->pid, (double)r->nanoseconds / 1e6);
+    printf("%s: %s", r->path, size_text(r->bytes, size));
+    if (w->a->portable)
+        printf(" (%s of mapped files)", size_text(r->carried, files));
+    printf(", process %d stood still for %.1f ms\n", (int)w->a->pid, (double)r->nanoseconds / 1e6);
     if (w->a->leave)
         printf("process %d has ended (status %d); to go on with it: gdb-hijack restart %s\n",
                (int)w->a->pid, w->a->exit_status, r->path);
@@ -435,6 +442,8 @@ static void print_json(const struct work *w, enum outcome outcome)
         printf(", \"step\": %s", control_json(text, sizeof text, r->step));
     if (outcome == DONE) {
         printf(", \"image\": %s", control_json(text, sizeof text, r->path));
+        printf(", \"portable\": %s, \"carried\": %llu", w->a->portable ? "true" : "false",
+               (unsigned long long)r->carried);
         printf(", \"bytes\": %llu, \"still_ms\": %.3f, \"ended\": %s", (unsigned long long)r->bytes,
                (double)r->nanoseconds / 1e6, w->a->leave ? "true" : "false");
         if (*r->text)

@@ -203,9 +203,11 @@ static long take(const char *path, ucontext_t *frame, const struct rlimit *descr
         return result;
     ckpt.frame = frame;
     ckpt.leaving = (request.flags & FRAME_LEAVE) != 0;
+    ckpt.portable = (request.flags & FRAME_PORTABLE) != 0;
     ckpt.descriptors = *descriptors;
     if (!(result = collect())) {
         report.bytes = ckpt.header.end;
+        report.carried = ckpt_pages_carried();
         step("write");
         if (!(result = ckpt_write(path)))
             result = commit(path);

@@ -40,7 +40,8 @@ struct ckpt {
     size_t scratch_size;
     struct image_header header;
     ucontext_t *frame;
-    int leaving; /* the program ends once the image is there */
+    int leaving;  /* the program ends once the image is there */
+    int portable; /* the image needs no file of this host */
     struct rlimit
         descriptors; /* the program's own RLIMIT_NOFILE, while we have lent ourselves some more */
 };
@@ -73,6 +74,8 @@ long ckpt_refused(enum ckpt_row row, const char *found);
 long ckpt_maps(void);
 /* Lists the runs of pages to store, for all mappings. */
 long ckpt_pages(void);
+/* How many bytes of them are of mappings whose file need not be there after a restart. */
+uint64_t ckpt_pages_carried(void);
 /* Fills resume_process with what the kernel keeps of the process. */
 long ckpt_process(void);
 /* Places runs and segments in the file and writes the head, all but its sums. */

@@ -170,6 +170,17 @@ static int find_file(void)
     return add_file(at.path);
 }
 
+/* A copy of a shared mapping does for the program as long as neither it nor, later, anything that
+ * it reads there is to change. This is the place where a write-back would take the rest in. */
+static long carry_shared(void)
+{
+    if (at.map.flags & IMAGE_MAYWRITE)
+        return ckpt_refused(CKPT_ROW_portable_shared, at.path);
+    at.map.kind = IMAGE_CARRIED;
+    at.map.flags &= ~IMAGE_SHARED;
+    return 0;
+}
+
 static long classify_shared(void)
 {
     if (starts(at.path, "/SYSV"))
@@ -183,12 +194,14 @@ static long classify_shared(void)
     int file = at.path[0] == '/' && at.inode ? find_file() : -1;
     if (file < 0)
         return ckpt_refused(CKPT_ROW_shared_anonymous, at.path);
+    if (ckpt.portable)
+        return carry_shared();
     at.map.kind = IMAGE_FILE, at.map.file = (uint32_t)file;
     at.map.flags |= ckpt.leaving ? 0 : IMAGE_GOES_ON;
     return 0;
 }
 
-/* A private mapping whose file has gone is carried as anonymous memory. */
+/* A private mapping whose file has gone, or need not be there, is carried in the image. */
 static long classify_private(void)
 {
     if (starts(at.path, "anon_inode:") || starts(at.path, "/[aio]"))
@@ -197,7 +210,7 @@ static long classify_private(void)
     if (strcmp(at.path, "[uprobes]") == 0)
         return ckpt_refused(CKPT_ROW_special_memory, at.path);
     if (at.path[0] == '/' && at.inode && strcmp(at.path, "/dev/zero") != 0) {
-        int file = ends(at.path, " (deleted)") ? -1 : find_file();
+        int file = ckpt.portable || ends(at.path, " (deleted)") ? -1 : find_file();
         at.map.kind = file < 0 ? IMAGE_CARRIED : IMAGE_FILE;
         at.map.file = file < 0 ? 0 : (uint32_t)file;
         return 0;

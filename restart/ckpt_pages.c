@@ -5,7 +5,8 @@
  *   private file     pages copied on write; a writable mapping whole (up to WHOLE_MAX), so that
  * debuggers, which take what is missing from a partly stored segment for zeros, see its variables
  *   our own library  all pages
- *   carried          all pages of the file
+ *   carried          all pages up to the end of the file, the file's own told from those copied on
+ * write: after MADV_DONTNEED the program must find the former again
  *   vdso             whole, for debuggers; vvar and shared mappings: none
  *
  * ioctl(PAGEMAP_SCAN) (Linux 6.7) skips holes of any size in no time; before, /proc/self/pagemap is
@@ -53,10 +54,10 @@ static long add_run(struct image_map *map, uint64_t start, uint64_t end, uint64_
 {
     while (start < end) {
         struct image_run *last = map->runs ? &ckpt.runs[ckpt.run_count - 1] : NULL;
-        uint64_t room = flags ? end - start : IMAGE_RUN_MAX;
+        uint64_t room = flags & IMAGE_RUN_GUARD ? end - start : IMAGE_RUN_MAX;
         if (last && last->address + last->length == start && last->length < IMAGE_RUN_MAX &&
             last->flags == flags) {
-            room -= flags ? 0 : last->length;
+            room -= flags & IMAGE_RUN_GUARD ? 0 : last->length;
         } else {
             if (ckpt.run_count == ckpt.run_limit)
                 return ckpt_fail(-ENOMEM, "the memory is too fragmented", "");
@@ -172,16 +173,33 @@ static int is_guard(uint64_t address)
     return (entry & PAGEMAP_GUARD) != 0;
 }
 
-/* Pages of a file that has gone: up to its end, where they can no longer be read. Guard pages
- * cannot either, but more may follow. */
+/* Pages that can be read: the file's, but for those copied on write. */
+static long carry_readable(struct image_map *map, uint64_t at, uint64_t end)
+{
+    static uint64_t entries[CKPT_BOUNCE / IMAGE_PAGE];
+    long size = (long)((end - at) / IMAGE_PAGE * sizeof *entries), result = 0;
+    if (raw(SYS_pread64, pagemap, entries, size, at / IMAGE_PAGE * sizeof *entries) != size)
+        return ckpt_fail(-EIO, "cannot read", "/proc/self/pagemap");
+    for (const uint64_t *e = entries; at < end && !result; e++, at += IMAGE_PAGE) {
+        int copied = *e & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED) && !(*e & PAGEMAP_FILE);
+        result = add_run(map, at, at + IMAGE_PAGE, copied ? 0 : IMAGE_RUN_FILE);
+    }
+    return result;
+}
+
+/* Pages of a file that has gone, or will not be there: up to its end, where they can no longer be
+ * read. Guard pages cannot either, but more may follow. */
 static long carry(struct image_map *map, int memory)
 {
     long result = 0;
-    for (uint64_t at = map->start; at < map->end && !result; at += IMAGE_PAGE) {
-        if (raw(SYS_pread64, memory, ckpt.bounce, IMAGE_PAGE, at) == (long)IMAGE_PAGE)
-            result = add_run(map, at, at + IMAGE_PAGE, 0);
+    for (uint64_t at = map->start, end; at < map->end && !result; at = end) {
+        uint64_t want = map->end - at < CKPT_BOUNCE ? map->end - at : CKPT_BOUNCE;
+        long n = raw(SYS_pread64, memory, ckpt.bounce, want, at);
+        end = at + (n < 0 ? 0 : (uint64_t)n / IMAGE_PAGE * IMAGE_PAGE);
+        if (end > at)
+            result = carry_readable(map, at, end);
         else if (is_guard(at))
-            result = add_run(map, at, at + IMAGE_PAGE, IMAGE_RUN_GUARD);
+            result = add_run(map, at, end = at + IMAGE_PAGE, IMAGE_RUN_GUARD);
         else
             break;
     }
@@ -223,4 +241,13 @@ long ckpt_pages(void)
         raw(SYS_close, memory);
     raw(SYS_close, pagemap);
     return result < 0 ? result : 0;
+}
+
+uint64_t ckpt_pages_carried(void)
+{
+    uint64_t bytes = 0;
+    for (const struct image_map *m = ckpt.maps; m < ckpt.maps + ckpt.map_count; m++)
+        for (uint32_t i = m->run; m->kind == IMAGE_CARRIED && i < m->run + m->runs; i++)
+            bytes += ckpt.runs[i].flags & IMAGE_RUN_GUARD ? 0 : ckpt.runs[i].length;
+    return bytes;
 }

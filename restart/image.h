@@ -69,7 +69,7 @@ struct image_header {
 
 enum image_kind {
     IMAGE_ANONYMOUS = 1, /* private */
-    IMAGE_CARRIED,       /* private, of a file that has gone: all its pages are stored */
+    IMAGE_CARRIED,       /* private, of a file that need not be there: all its pages are stored */
     IMAGE_FILE,          /* private or shared mapping of a file that is there by name */
     IMAGE_VDSO,          /* vvar, vvar_vclock or vdso: moved, never stored */
 };
@@ -114,6 +114,7 @@ struct image_file {
 };
 
 #define IMAGE_RUN_GUARD 1u /* no bytes: MADV_GUARD_INSTALL */
+#define IMAGE_RUN_FILE  2u /* of a carried mapping: the file's bytes, not a private copy */
 
 struct image_run {
     uint64_t address, length; /* of memory, in bytes, whole pages */

@@ -16,17 +16,20 @@ enum { REFUSED = 1, USAGE = 2, FAILED = 3 };
 struct options {
     const char *named[256];
     size_t named_count;
-    int rollback, accept_changed, quiet, map;
+    int rollback, accept_changed, away, quiet, map;
     const char *image;
 };
 
 static const char usage[] =
-    "usage: gdb-hijack restart [--fd N=PATH]... [--rollback-files] [--accept-changed-files] [-q] "
-    "IMAGE\n"
+    "usage: gdb-hijack restart [--fd N=PATH]... [--rollback-files] [--accept-changed-files] "
+    "[--away] [-q] IMAGE\n"
     "This process becomes the program of the image; its exit status is the program's.\n"
     "  --fd N=PATH             open PATH as descriptor N\n"
     "  --rollback-files        cut files that have grown since the image back to their old size\n"
     "  --accept-changed-files  take files as they are now\n"
+    "      --away              this is another host: user, working directory and descriptors of "
+    "the "
+    "image are not here\n"
     "      --map               refused for now: memory mapped from the image would not behave as "
     "the "
     "program's own\n"
@@ -39,6 +42,7 @@ static int parse(struct options *o, int argc, char **argv)
     static const struct option longs[] = {{"fd", 1, NULL, 'f'},
                                           {"rollback-files", 0, NULL, 'r'},
                                           {"accept-changed-files", 0, NULL, 'a'},
+                                          {"away", 0, NULL, 'w'},
                                           {"map", 0, NULL, 'm'},
                                           {"quiet", 0, NULL, 'q'},
                                           {"help", 0, NULL, 'h'},
@@ -50,6 +54,8 @@ static int parse(struct options *o, int argc, char **argv)
             o->rollback = 1;
         else if (c == 'a')
             o->accept_changed = 1;
+        else if (c == 'w')
+            o->away = 1;
         else if (c == 'm')
             o->map = 1;
         else if (c == 'q')
@@ -109,11 +115,13 @@ static int restart(struct image *image, const struct options *o)
                                      .named_count = o->named_count,
                                      .rollback = o->rollback,
                                      .accept_changed = o->accept_changed,
+                                     .away = o->away,
                                      .shadow = shadow,
                                      .params = image->params,
                                      .keep = kept,
                                      .keep_count = 1};
     image->accept_changed = o->accept_changed;
+    image->away = o->away != 0;
     if (starter_companion(image, "hijack-shadow", shadow, sizeof shadow) ||
         prepare(image, &fo, &fds))
         return complain(image, REFUSED);

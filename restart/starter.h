@@ -22,10 +22,12 @@
 #include "restart/starter_fds.h"
 #include "stubs/agent.h"
 
-/* A memory file that stands for one that has gone. */
+/* A memory file that stands for one that need not be there. */
 struct memory_file {
     const struct image_map *map; /* the first of its name */
     int fd;
+    char *bytes; /* of the file, to be filled */
+    uint64_t size;
 };
 
 struct image {
@@ -44,6 +46,7 @@ struct image {
     struct memory_file *memory_files;
     size_t memory_count;
     bool accept_changed; /* --accept-changed-files */
+    bool away;           /* --away: user, directory and descriptors of the image are not here */
     char error[8192];
 };
 
@@ -70,8 +73,14 @@ int memory_reserve(struct image *image);
 int memory_map(struct image *image);
 /* Maps one mapping at an address that the kernel chooses: *at, MAP_FAILED with errno when it will
  * not. 0, or -errno when its file is not what it was. starter_files.c. */
-int files_map(struct image *image, const struct image_map *m, void **at);
-/* Closes the memory files, when every page has been read in. */
+int files_map(struct image *image, struct image_map *m, void **at);
+/* Where the bytes of the file behind an address of a carried mapping go (IMAGE_RUN_FILE); NULL
+ * where no memory file stands behind it. */
+void *files_bytes(const struct image *image, const struct image_map *m, uint64_t address);
+/* Empties the memory files when the private pages have been read in; then their own bytes can be.
+ */
+void files_empty(struct image *image);
+/* Closes them, when every page has been read in. */
 void files_close(struct image *image);
 /* Reads the stored pages in, on several threads, and checks them; then gives all memory its
  * attributes. */
@@ -81,7 +90,8 @@ void *memory_at(const struct image *image, uint64_t address);
 
 /* Tries what process_apply() will need; changes nothing. */
 int process_check(struct image *image);
-/* Working directory, scheduling, and the like. What is not allowed is left as it is. */
+/* Working directory (but for away), scheduling, and the like. What is not allowed is left as it is.
+ */
 int process_apply(struct image *image);
 
 /* Where the restart library and the shadow's program lie: beside this one. */

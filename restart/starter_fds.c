@@ -128,7 +128,11 @@ static bool try_socket(struct starter_fds *f, const char *path)
 static void find_shadow(struct starter_fds *f)
 {
     char path[CONTROL_SOCKET], why[256];
-    f->no_shadow = "its shadow is gone";
+    f->no_shadow = f->o.away ? "what is at home is out of reach (--away)" : "its shadow is gone";
+    if (f->o.away) {
+        f->key_in_use = true; /* perhaps: there */
+        return;
+    }
     if (try_socket(f, f->o.params->socket))
         return;
     if (control_socket_path(geteuid(), getegid(), f->o.params->key, path, why, sizeof why) == 0)
@@ -453,10 +457,12 @@ static void warn_of_overwriting(const struct starter_fds *f, struct starter_fds_
     }
 }
 
-static void settle_identity(struct hijack_params *params)
+static void settle_identity(struct hijack_params *params, int away)
 {
     struct control_process self;
     params->pid = getpid();
+    if (away && !getcwd(params->directory, sizeof params->directory))
+        strcpy(params->directory, "/");
     if (control_process(getpid(), &self) == 0)
         params->start_time = self.start_time;
 }
@@ -470,7 +476,7 @@ int starter_fds_take(struct starter_fds *f, struct starter_fds_session *session,
     f->error_size = error_size;
     int result = take(f);
     if (!result) {
-        settle_identity(f->o.params);
+        settle_identity(f->o.params, f->o.away);
         if (f->with_shadow)
             keep_shadow(f, session);
         else if (!f->o.no_shadow)

@@ -10,7 +10,8 @@
  * Where descriptors come from: the shadow that holds them for this very image; else by name: files
  * and directories by path, identity and state checked; terminals, and 0, 1, 2 that were terminal,
  * pipe or socket, from the restart command; eventfd, timerfd, epoll, signalfd, private pipes made
- * anew; --fd N=PATH for the rest.
+ * anew; --fd N=PATH for the rest. Away, where neither the shadow nor home's files are: 0, 1, 2
+ * always from the restart command, the rest made anew or named.
  *
  * After starter_fds_take() every descriptor below `floor` is the program's; those in `keep` were
  * moved above it and all others are closed. Hosted, one thread.
@@ -28,6 +29,7 @@ struct starter_fds_options {
     size_t named_count;
     int rollback;       /* --rollback-files: cut back what has only grown */
     int accept_changed; /* --accept-changed-files: take files as they are */
+    int away;           /* --away: nothing of home is here */
     int no_shadow;      /* start no shadow for the restarted program */
     const char *shadow; /* path of hijack-shadow; NULL: params->shadow */
     /* Of the image: where to look for the shadow. Comes back with pid and start time of this

@@ -138,7 +138,7 @@ static void check_opened(struct starter_fds *f, uint32_t i)
                            e->number);
     else if (is_made_up(entry_path(f, e)))
         return;
-    else if (!f->o.accept_changed && (st.st_dev != e->dev || st.st_ino != e->inode))
+    else if (!f->o.accept_changed && !f->o.away && (st.st_dev != e->dev || st.st_ino != e->inode))
         starter_fds_refuse(f, e, "the file has been replaced by another since the image; " ACCEPT);
     else
         check_content(f, i, &st);
@@ -248,6 +248,22 @@ static void plan_by_name(struct starter_fds *f, uint32_t i)
         plan_other(f, i);
 }
 
+/* A name means something else there, even where there is a file of that name. */
+static void plan_away(struct starter_fds *f, uint32_t i)
+{
+    const struct fds_entry *e = entry_at(f, i);
+    if (e->number <= 2)
+        plan_command(f, i);
+    else if (e->kind == FDS_TERMINAL)
+        plan_terminal(f, i);
+    else if (is_memory_device(e))
+        plan_device(f, i);
+    else if (starter_fds_can_make(f, i))
+        f->plans[i].source = FROM_MAKER;
+    else
+        starter_fds_refuse(f, e, "%s; " NAME_ANOTHER, f->no_shadow, e->number);
+}
+
 /* Standard descriptors from the command are taken one by one, even if the program's shared one
  * description. */
 static bool follows_leader(const struct starter_fds *f, const struct fds_entry *e)
@@ -266,6 +282,8 @@ static void plan_entry(struct starter_fds *f, uint32_t i)
         f->plans[i].source = FROM_LEADER;
     else if (given)
         plan_given(f, i, given);
+    else if (f->o.away)
+        plan_away(f, i);
     else if (e->kind == FDS_TERMINAL)
         plan_terminal(f, i);
     else if (f->with_shadow)

@@ -1,8 +1,10 @@
 /*
  * starter_files.c - the files behind the program's mappings: opened by name and compared, or, where
  * all pages are in the image (IMAGE_CARRIED, and our own library when another one is installed
- * now), an empty memory file that only lends its name to the mapping. Debuggers, and gdb-hijack
- * itself, know libraries by that name.
+ * now), a memory file of that name: debuggers, and gdb-hijack itself, know libraries by it. Its
+ * bytes are the file's as far as the image has them (IMAGE_RUN_FILE), so that MADV_DONTNEED and a
+ * second mapping of the same file behave as before; under pages that the program had copied it is
+ * empty.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -104,7 +106,9 @@ static int open_named(struct image *image, const struct image_map *m)
     bool write = m->flags & IMAGE_SHARED && m->flags & IMAGE_MAYWRITE;
     int fd = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
-        return image_fail(image, -errno, "the program has '%s' mapped, which cannot be opened: %s",
+        return image_fail(image, -errno,
+                          "the program has '%s' mapped, which cannot be opened: %s; an image made "
+                          "with checkpoint --portable carries it",
                           path, strerror(errno));
     int result = compare(image, m, fd);
     if (result)
@@ -157,11 +161,10 @@ static uint64_t size_for(const struct image *image, const struct image_map *map)
     return size;
 }
 
-static int new_memory_file(struct image *image, const struct image_map *m)
+static int new_memory_file(struct image *image, const struct image_map *m, uint64_t size)
 {
     char name[NAME_MAX_MEMFD + 1];
     size_t length;
-    uint64_t size = size_for(image, m);
     struct rlimit limit;
     const char *from = plain_name(image_string(image, m->name), &length);
     memcpy(name, from, length);
@@ -176,31 +179,57 @@ static int new_memory_file(struct image *image, const struct image_map *m)
     return fd < 0 ? -errno : fd;
 }
 
-static int memory_file(struct image *image, const struct image_map *m)
+static const struct memory_file *find_memory_file(const struct image *image,
+                                                  const struct image_map *m)
 {
     for (size_t i = 0; i < image->memory_count; i++)
         if (same_name(image, image->memory_files[i].map, m))
-            return image->memory_files[i].fd;
+            return &image->memory_files[i];
+    return NULL;
+}
+
+/* Its descriptor, or -errno. */
+static int memory_file(struct image *image, const struct image_map *m)
+{
+    const struct memory_file *known = find_memory_file(image, m);
+    if (known)
+        return known->fd;
     struct memory_file *files =
         realloc(image->memory_files, (image->memory_count + 1) * sizeof *files);
     if (!files)
         return -ENOMEM;
     image->memory_files = files;
-    int fd = new_memory_file(image, m);
-    if (fd >= 0)
-        files[image->memory_count++] = (struct memory_file){m, fd};
+    uint64_t size = size_for(image, m);
+    int fd = new_memory_file(image, m, size);
+    if (fd < 0)
+        return fd;
+    void *bytes = size ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
+    files[image->memory_count++] =
+        (struct memory_file){m, fd, bytes == MAP_FAILED ? NULL : bytes, size};
     return fd;
 }
 
-/* The program's pages are private copies; the file's own, which they were copied from, can go. */
+void *files_bytes(const struct image *image, const struct image_map *m, uint64_t address)
+{
+    const struct memory_file *file = m->kind == IMAGE_CARRIED ? find_memory_file(image, m) : NULL;
+    uint64_t offset = m->offset + (address - m->start);
+    return file && file->bytes && offset < file->size ? file->bytes + offset : NULL;
+}
+
+/* The program's pages are private copies; the file's, which they were copied from, can go. */
+void files_empty(struct image *image)
+{
+    for (size_t i = 0; i < image->memory_count; i++)
+        fallocate(image->memory_files[i].fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+                  (off_t)image->memory_files[i].size);
+}
+
 void files_close(struct image *image)
 {
     for (size_t i = 0; i < image->memory_count; i++) {
-        struct stat st;
-        int fd = image->memory_files[i].fd;
-        if (fstat(fd, &st) == 0)
-            fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, st.st_size);
-        close(fd);
+        if (image->memory_files[i].bytes)
+            munmap(image->memory_files[i].bytes, image->memory_files[i].size);
+        close(image->memory_files[i].fd);
     }
     free(image->memory_files);
     image->memory_files = NULL;
@@ -224,14 +253,17 @@ static void *map(const struct image_map *m, int fd)
 }
 
 /* Without a memory file (a system may forbid executable ones) anonymous memory must do. */
-static void *map_carried(struct image *image, const struct image_map *m)
+static void *map_carried(struct image *image, struct image_map *m)
 {
     int fd = memory_file(image, m);
     void *at = fd < 0 ? MAP_FAILED : map(m, fd);
-    return at == MAP_FAILED ? map(m, -1) : at;
+    if (at != MAP_FAILED)
+        return at;
+    m->kind = IMAGE_ANONYMOUS;
+    return map(m, -1);
 }
 
-static int map_named(struct image *image, const struct image_map *m, void **at)
+static int map_named(struct image *image, struct image_map *m, void **at)
 {
     int fd = open_named(image, m);
     if (fd < 0 && !(m->flags & IMAGE_OWN))
@@ -242,7 +274,7 @@ static int map_named(struct image *image, const struct image_map *m, void **at)
     return 0;
 }
 
-int files_map(struct image *image, const struct image_map *m, void **at)
+int files_map(struct image *image, struct image_map *m, void **at)
 {
     int result = 0;
     if (m->kind == IMAGE_FILE)

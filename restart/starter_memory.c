@@ -65,7 +65,7 @@ int memory_reserve(struct image *image)
 
 static int map_one(struct image *image, size_t index)
 {
-    const struct image_map *m = &image->maps[index];
+    struct image_map *m = &image->maps[index];
     void *at = MAP_FAILED;
     int result = files_map(image, m, &at);
     if (result)
@@ -153,16 +153,28 @@ static void run_workers(struct reading *r)
         pthread_join(threads[--count], NULL);
 }
 
-static int read_all(struct image *image)
+/* Where a run goes when the file's bytes are read (`of_files`), or all others; 0: not now. */
+static uint64_t target_of(const struct image *image, size_t map, const struct image_run *run,
+                          bool of_files)
+{
+    const struct image_map *m = &image->maps[map];
+    if (!image->place[map] || run->flags & IMAGE_RUN_GUARD)
+        return 0;
+    void *bytes = run->flags & IMAGE_RUN_FILE ? files_bytes(image, m, run->address) : NULL;
+    if (of_files || bytes)
+        return of_files ? (uintptr_t)bytes : 0;
+    return image->place[map] + (run->address - m->start);
+}
+
+static int read_all(struct image *image, bool of_files)
 {
     struct reading r = {.image = image, .to = calloc(image->run_count + 1, sizeof *r.to)};
     if (!r.to)
         return image_fail(image, -ENOMEM, "no memory for the table of pages");
     for (size_t i = 0; i < image->map_count; i++) {
         const struct image_map *m = &image->maps[i];
-        for (uint32_t n = m->run; n < m->run + m->runs && image->place[i]; n++)
-            if (!(image->runs[n].flags & IMAGE_RUN_GUARD))
-                r.to[n] = image->place[i] + (image->runs[n].address - m->start);
+        for (uint32_t n = m->run; n < m->run + m->runs; n++)
+            r.to[n] = target_of(image, i, &image->runs[n], of_files);
     }
     run_workers(&r);
     free(r.to);
@@ -235,7 +247,10 @@ static int finish_one(struct image *image, size_t index)
 
 int memory_read(struct image *image)
 {
-    int result = read_all(image);
+    int result = read_all(image, false);
+    files_empty(image);
+    if (!result)
+        result = read_all(image, true);
     for (size_t i = 0; i < image->map_count && !result; i++)
         result = image->place[i] ? finish_one(image, i) : 0;
     files_close(image);

@@ -94,6 +94,7 @@ struct frame_hello {
 };
 
 #define FRAME_LEAVE        1u  /* end the program once the image is safe */
+#define FRAME_PORTABLE     2u  /* the image needs no file of this host */
 #define FRAME_REMOTE_BEGIN 16u /* no checkpoint: from now on the shadow does the program's I/O */
 #define FRAME_REMOTE_END   32u /* no checkpoint: it does its I/O itself again */
 struct frame_request {
@@ -108,6 +109,7 @@ struct frame_report {
     int32_t error;         /* 0, or -errno */
     uint32_t left;         /* 1: the program ends now */
     uint64_t bytes;        /* of the image */
+    uint64_t carried;      /* of them: pages of mapped files */
     uint64_t nanoseconds;  /* that the program stood still */
     char step[32];         /* in which it failed; before "write" nothing was touched */
     char text[1024];       /* what failed and why, for the user; or a warning */

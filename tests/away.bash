@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2034 # for the tests
 # away.bash - another host, on this machine: user, mount, pid, network, IPC and UTS namespaces of their own, and a root
 # directory that has nothing of home: gdb-hijack as it is installed, a shell, and the libraries of these under the names
 # that home's have, but as other builds (their build-ids are changed).
@@ -41,7 +42,7 @@ away_root() {
     as touch "$AWAY/dev/null"
     as cp "$from/gdb-hijack" "$AWAY$programs" || return 1
     as cp "$from"/{gdb-blank,libhijack.so,hijack-shadow,hijack-starter,librestart.so} "$AWAY$libexec" || return 1
-    for file in sh umount unshare cat; do
+    for file in sh umount unshare nsenter env cat; do
         as cp "$(readlink -f "$(command -v "$file")")" "$AWAY/bin/$file" || return 1
     done
     for file in $(libraries_of "$AWAY/bin"/* "$AWAY$programs"/* "$AWAY$libexec/hijack-starter"); do
@@ -87,8 +88,20 @@ away_run() {
 # away_pid PID: the program that away_run (process PID) runs there, as home numbers it; nothing before it runs
 away_pid() {
     local pid=$1 next
-    while read -r next _ <"/proc/$pid/task/$pid/children" && [ -n "$next" ]; do pid=$next; done 2>/dev/null
+    while next=$(cat "/proc/$pid/task/$pid/children" 2>/dev/null) && [ -n "$next" ]; do pid=${next%% *}; done
     [ "$pid" = "$1" ] || echo "$pid"
+}
+
+# away_number PID: the number that it has there
+away_number() { sed -n 's/^NSpid:.*\t//p' "/proc/$1/status"; }
+
+# away_command COMMAND...: beside the program $PID that runs there, as its user; when that ends, so does this host, at once
+away_command() {
+    local init
+    init=$(awk '/^PPid:/ { print $2 }' "/proc/$PID/status")
+    as nsenter --target "$init" --user --mount --pid --net --ipc --uts --preserve-credentials -- \
+        /bin/nsenter --target "$(away_number "$PID")" --user --preserve-credentials -- \
+        /bin/env -i PATH=/usr/local/bin:/bin "$@"
 }
 
 # away_restart OPTION...: $DIR/job.ckpt goes on there. $MAIN is to be waited for, $PID the program.
