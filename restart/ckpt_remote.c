@@ -104,6 +104,7 @@ long remote_begin(struct link *link)
         close_all(table.data);
         remote.pid = hijack_params.pid;
         remote.parent = (int32_t)raw(SYS_getppid);
+        remote.signalfds = 0;
         remote.mode = REMOTE_HOME;
     }
     fds_free(&table);

@@ -6,6 +6,7 @@
 #include "stubs/agent.h"
 #include "stubs/handler.h"
 #include "stubs/raw.h"
+#include "stubs/remote.h"
 
 HIJACK_EXPORT struct hijack_params hijack_params;
 
@@ -25,6 +26,14 @@ static long action(const struct kernel_action *set, struct kernel_action *old)
     return raw(SYS_rt_sigaction, hijack_params.signal, set, old, sizeof set->mask);
 }
 
+/* For when I/O is remote. In a restarted process it would be the starter's, so what is known
+ * stays. */
+static void note_executable(void)
+{
+    if (!*remote.executable)
+        raw(SYS_readlink, "/proc/self/exe", remote.executable, sizeof remote.executable - 1);
+}
+
 HIJACK_EXPORT long hijack_start(void)
 {
     const struct kernel_action ours = {
@@ -37,6 +46,7 @@ HIJACK_EXPORT long hijack_start(void)
     long result = action(NULL, &old);
     if (result < 0)
         return result;
+    note_executable();
     if (old.handler == ours.handler)
         return 0;
     if (old.handler != (uintptr_t)SIG_DFL)

@@ -2,6 +2,7 @@
 #include "stubs/calls_by.h"
 #include "stubs/encode.h"
 #include "stubs/mem.h"
+#include "stubs/paths.h"
 
 /* One argument of the call being encoded. */
 struct argument {
@@ -52,7 +53,9 @@ static int encode_string(struct argument *a)
     long size = remote_string(copy, pointer(a), WIRE_PATH);
     if (size < 0)
         return (int)size;
-    add_in(a, copy, (size_t)size);
+    if (a->arg.kind == ARG_PATH)
+        paths_translate(copy, WIRE_PATH);
+    add_in(a, copy, strlen(copy) + 1);
     return 0;
 }
 

@@ -8,6 +8,7 @@
 #include "stubs/handler.h"
 #include "stubs/mem.h"
 #include "stubs/net.h"
+#include "stubs/paths.h"
 #include "stubs/raw.h"
 #include "stubs/remote.h"
 
@@ -172,9 +173,49 @@ static int wait_mask(const struct remote_call *call, const struct call *row, con
     return 0;
 }
 
+/* --- signals that go home: the program's signalfds are there --- */
+
+/* Hands on what is pending for them. Called when no call is under way. */
+static void pass_signals(struct remote_call *call)
+{
+    static const struct timespec now;
+    static siginfo_t info;
+    uint64_t set = remote.signalfds & *call->mask;
+    long signal;
+    while (set && (signal = raw(SYS_rt_sigtimedwait, &set, &info, &now, sizeof set)) > 0) {
+        const long args[CALL_ARGS] = {remote.pid, signal, (long)&info};
+        remote_forward(call, SYS_rt_sigqueueinfo, args);
+    }
+}
+
+static void note_signalfd(long number, const long *args)
+{
+    uint64_t set = 0;
+    if (number != SYS_signalfd4 && number != SYS_signalfd)
+        return;
+    remote_read(&set, (const void *)args[1], sizeof set);
+    remote.signalfds |= remote_program_mask(set) & ~REMOTE_SIGNAL(hijack_params.signal);
+}
+
+/* --- background access to the terminal --- */
+
+/* The kernel would have signalled the program's process group, unless the program ignores or blocks
+ * that (then the call fails). */
+static void stop_for_terminal(struct remote_call *call, int signal)
+{
+    uint64_t action[4] = {0};
+    raw(SYS_rt_sigaction, signal, NULL, action, sizeof(uint64_t));
+    if (action[0] == (uintptr_t)SIG_IGN || *call->mask & REMOTE_SIGNAL(signal))
+        call->flags |= WIRE_NOSTOP;
+    else
+        raw(SYS_kill, 0, signal);
+}
+
+/* --- one request --- */
+
 static struct encode encoded;
 
-/* One request; CALL_AGAIN when it was ended by a signal and must be made again. */
+/* CALL_AGAIN when it was ended by a signal and must be made again. */
 #define CALL_AGAIN (-512)
 static long forward_once(struct remote_call *call, const struct call *row, long number,
                          const long *args, uint64_t mask)
@@ -182,18 +223,19 @@ static long forward_once(struct remote_call *call, const struct call *row, long 
     struct channel *c = channel_mine();
     int restarts = 0;
     int error = encode_request(c, &encoded, row, number, args);
+    c->call.request.flags |= call->flags;
     if (!error)
-        error = channel_call(c, mask);
+        error = channel_call(c, mask & ~remote.signalfds);
     if (error)
         return error;
     long result = encode_finish(c, &encoded, args);
-    if (c->reply.reply.flags & WIRE_STOP) {
-        raise_here((int)-result);
-    } else if (!(c->reply.reply.flags & WIRE_CANCELED)) {
+    if (c->reply.reply.flags & WIRE_STOP)
+        stop_for_terminal(call, (int)-result);
+    else if (!(c->reply.reply.flags & WIRE_CANCELED))
         return result;
-    }
     int handled = remote_deliver(mask, &restarts);
-    (void)call;
+    if (remote.signalfds && remote.mode != REMOTE_OFF)
+        pass_signals(call);
     return handled && (!restarts || row->detail == CALL_INTERRUPTED) ? -EINTR : CALL_AGAIN;
 }
 
@@ -229,6 +271,8 @@ static long after(struct remote_call *call, const struct call *row, long number,
                   uint64_t mask, long result)
 {
     const struct channel *c = channel_mine();
+    if (result >= 0)
+        note_signalfd(number, args);
     if (result == -EPIPE && number != SYS_connect &&
         !(row->args[3].kind == ARG_FLAGS && args[3] & MSG_NOSIGNAL) &&
         !(row->args[1].kind == ARG_MSGIN && args[2] & MSG_NOSIGNAL))
@@ -248,8 +292,12 @@ long remote_forward(struct remote_call *call, long number, const long *args)
     struct patience p = patience(row);
     uint64_t mask;
     memcpy(now, args, sizeof now);
+    if (paths_here(call, number, args, &result))
+        return result;
     if (wait_mask(call, row, args, &mask))
         return -EFAULT;
+    if (remote.signalfds && number != SYS_rt_sigqueueinfo)
+        pass_signals(call);
     while ((result = forward_once(call, row, number, now, mask)) == CALL_AGAIN) {
         if (remote.mode == REMOTE_OFF)
             return remote_local(call, number, now);

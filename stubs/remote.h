@@ -42,7 +42,8 @@ struct remote {
     int32_t pid;    /* that the program knows */
     int32_t parent; /* its parent's */
     uint32_t padding;
-    uint64_t signalfds; /* union of the masks of its signalfds, which are at home: bit s-1 */
+    uint64_t signalfds;    /* union of the masks of its signalfds, which are at home: bit s-1 */
+    char executable[4096]; /* the program's file at home */
 };
 extern struct remote remote;
 
@@ -52,6 +53,7 @@ struct remote_call {
     long args[CALL_ARGS];
     uint64_t *mask;    /* the program's signal mask: in effect again when the call returns */
     ucontext_t *frame; /* of the trapped call; NULL from a stub */
+    uint32_t flags;    /* for the request: WIRE_NOSTOP */
 };
 
 /* Does the call. All signals are blocked; *call->mask holds the program's mask and may be changed.

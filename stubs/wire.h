@@ -43,10 +43,12 @@
 #define WIRE_PATH        4096u
 
 #define WIRE_CLAMPED 1u /* request: the program asked for more than WIRE_DATA bytes */
+#define WIRE_NOSTOP  2u /* request: execute it although WIRE_STOP would be the answer: the program
+                           ignores or blocks the signal */
 
 struct wire_request {
     uint32_t number; /* of the kernel's call */
-    uint32_t flags;  /* WIRE_CLAMPED */
+    uint32_t flags;  /* WIRE_CLAMPED... */
     uint64_t args[CALL_ARGS];
     uint32_t in[CALL_ARGS];  /* bytes that follow */
     uint32_t out[CALL_ARGS]; /* bytes of room */
