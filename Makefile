@@ -23,7 +23,7 @@ docdir      ?= $(prefix)/share/doc/gdb-hijack
 
 CFLAGS   ?= -O2 -g
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings
-CPPFLAGS += -D_GNU_SOURCE -DHIJACK_VERSION='"$(VERSION)"' -DHIJACK_LIBEXECDIR='"$(libexecdir)"' -I. -Istubs/arch/$(ARCH) -Idriver/arch/$(ARCH)
+CPPFLAGS += -D_GNU_SOURCE -DHIJACK_VERSION='"$(VERSION)"' -DHIJACK_LIBEXECDIR='"$(libexecdir)"' -I. -Istubs/arch/$(ARCH) -Idriver/arch/$(ARCH) -Ishadow/arch/$(ARCH)
 HOSTED   := -std=gnu11 $(WARN) $(CFLAGS) $(SAN)
 # In-target code: no libc, no stack protector, no vector registers, nothing imported.
 BARE     := -std=gnu11 $(WARN) -O2 -g -ffreestanding -fPIC -fvisibility=hidden -fno-stack-protector \
@@ -42,7 +42,8 @@ control_src  := $(wildcard shadow/control*.c)
 stubs_src    := $(wildcard stubs/*.c) $(wildcard stubs/arch/$(ARCH)/*.c) $(wildcard stubs/arch/$(ARCH)/*.S)
 target_src   := $(stubs_src) $(call c_and_s,restart/ckpt*) $(call c_and_s,restart/resume*) \
                 $(call c_and_s,restart/arch/$(ARCH)/ckpt*) $(call c_and_s,restart/arch/$(ARCH)/resume*)
-shadow_src   := $(filter-out $(control_src),$(wildcard shadow/*.c))
+shadow_src   := $(filter-out $(control_src),$(wildcard shadow/*.c)) $(call c_and_s,shadow/arch/$(ARCH)/*) \
+                restart/ckpt_fds.c restart/ckpt_fds_leave.c restart/ckpt_fds_sharing.c restart/ckpt_text.c
 starter_src  := $(wildcard restart/starter*.c) $(wildcard restart/arch/$(ARCH)/starter*.c) $(control_src)
 library_src  := $(call c_and_s,restart/librestart*) $(call c_and_s,restart/arch/$(ARCH)/librestart*) stubs/mem.c
 
@@ -66,7 +67,7 @@ $(BUILD)/gdb-hijack: $(call hosted,$(gdbmi_src) $(driver_src) $(control_src))
 $(BUILD)/gdb-blank: $(call bare,driver/blank.c)
 	$(CC) -nostdlib -pie -Wl,--no-dynamic-linker -Wl,-Ttext-segment=0x1000 $^ -o $@
 $(BUILD)/hijack-shadow: $(call hosted,$(shadow_src))
-	$(CC) $(HOSTED) $(LDFLAGS) -static $^ -o $@
+	$(CC) $(HOSTED) $(LDFLAGS) -static $^ -o $@ -lpthread
 $(BUILD)/hijack-starter: $(call hosted,$(starter_src))
 	$(CC) $(HOSTED) $(LDFLAGS) $^ -o $@
 $(BUILD)/libhijack.so: $(call bare,$(target_src))

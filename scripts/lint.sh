@@ -28,7 +28,8 @@ layout() {
     includes stubs
     # driver: gdb's client, what it must know of the agent, and the shadow's control socket
     includes driver 'gdbmi/|stubs/|shadow/control\.h|restart/state\.def'
-    includes shadow 'stubs/'
+    # shadow: the frames, and the listing of descriptors that it shares with the checkpoint
+    includes shadow 'stubs/|restart/fds\.h'
     includes restart 'stubs/|shadow/control\.h'
 }
 
@@ -62,7 +63,7 @@ sources '*.c' '*.h' | xargs -r clang-format --dry-run -Werror 2>&1 | grep -E 'er
 # ctuuninitvar takes every struct that is handed over to be filled in for one that is read, ctuPointerArith the end of an
 # array for a pointer beyond it.
 sources '*.c' | grep -v '^tests/fuzz/' | xargs -r cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr \
-    --suppress=missingIncludeSystem --suppress=unknownMacro --suppress=ctuuninitvar --suppress=ctuPointerArith --error-exitcode=0 -I. -Istubs/arch/"$(uname -m)" -Idriver/arch/"$(uname -m)" \
+    --suppress=missingIncludeSystem --suppress=unknownMacro --suppress=ctuuninitvar --suppress=ctuPointerArith --error-exitcode=0 -I. -Istubs/arch/"$(uname -m)" -Idriver/arch/"$(uname -m)" -Ishadow/arch/"$(uname -m)" \
     -D_GNU_SOURCE -D__x86_64__ -DHIJACK_VERSION='""' -DHIJACK_LIBEXECDIR='""' 2>&1 | report "cppcheck"
 
 sources '*.sh' '*.bash' .ci/run | xargs -r shellcheck -x 2>&1 | report "shellcheck"

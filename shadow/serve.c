@@ -12,7 +12,8 @@
 #include <unistd.h>
 
 #include "stubs/fds.h"
-#include "shadow/shadow.h"
+#include "stubs/wire.h"
+#include "shadow/message.h"
 
 struct answer {
     char payload[sizeof(struct frame_status) + FRAME_IMAGES * sizeof(struct frame_image)];
@@ -95,7 +96,7 @@ static int answer_take(struct shadow *s, struct peer *p)
 
 static int answer_offer(struct shadow *s, struct peer *p)
 {
-    if (s->state != SHADOW_HOME)
+    if (s->state != SHADOW_HOME || remote_alive(s))
         return -EBUSY;
     s->giver = p;
     return hold_offer(&s->offered, (const void *)in.payload);
@@ -131,15 +132,34 @@ static int give_batch(struct shadow *s)
     return (int)batch->count;
 }
 
+/* A batch comes from a program that leaves or becomes remote; it goes to a starter, or to a program
+ * that takes its descriptors home. */
 static int answer_descriptors(struct shadow *s, struct peer *p)
 {
-    if (p->role == FRAME_APPLICATION)
+    bool returning = s->adopter == p || (p->role == FRAME_APPLICATION && s->remote.recalled);
+    if (p->role == FRAME_APPLICATION && !remote_alive(s))
         return take_batch(s);
-    return s->adopter == p ? give_batch(s) : -EPROTO;
+    if (!returning || in.fd_count)
+        return -EPROTO;
+    return remote_alive(s) ? remote_forward(s, p, &in) : give_batch(s);
+}
+
+/* A remote program's descriptors are with the executor already; what it listed is its image's. */
+static int commit_remote(struct shadow *s)
+{
+    if (!s->remote.listed.image)
+        return -EPROTO;
+    s->remote.left = s->remote.listed;
+    s->state = SHADOW_LEAVING;
+    return 0;
 }
 
 static int answer_commit(struct shadow *s, struct peer *p)
 {
+    if (remote_alive(s))
+        return commit_remote(s);
+    if (s->offered.terminals)
+        return -EPROTO;
     if (s->giver != p || !hold_complete(&s->offered))
         return -EPROTO;
     hold_drop(&s->held);
@@ -166,24 +186,59 @@ static int answer_fetch(struct shadow *s, struct peer *p)
 {
     const struct frame_offer *asked = (const void *)in.payload;
     struct frame_offer *offer = (void *)out.payload;
+    struct frame_offer here = {s->held.image, s->held.count, s->held.table_size, 0, 0};
     (void)p;
-    if (!s->held.image || s->held.image != asked->image)
+    if (remote_alive(s))
+        here = s->remote.left;
+    if (!here.image || here.image != asked->image)
         return -ENOENT;
     if (s->state == SHADOW_LEAVING)
         return -EAGAIN;
     if (s->state == SHADOW_RETURNING && s->adopter != p)
         return -EBUSY;
-    *offer = (struct frame_offer){s->held.image, s->held.count, s->held.table_size};
+    *offer = here;
     out.size = sizeof *offer;
     return 0;
 }
 
 static int answer_unlock(struct shadow *s, struct peer *p)
 {
-    if (s->adopter != p)
+    if (s->adopter != p && !(p->role == FRAME_APPLICATION && s->remote.recalled))
         return -EPROTO;
-    hold_unlock(&s->held);
+    if (remote_alive(s))
+        remote_lock(s, false);
+    else
+        hold_unlock(&s->held);
     return 0;
+}
+
+/* --- remote calls --- */
+
+static int answer_remote(struct shadow *s, struct peer *p)
+{
+    if (p->role == FRAME_STARTER)
+        return s->adopter == p ? session_remote(s, p, in.header.sequence) : -EPROTO;
+    if (s->giver != p || !hold_complete(&s->offered))
+        return -EPROTO;
+    s->giver = NULL;
+    return remote_start(s, p, in.header.sequence, &s->offered);
+}
+
+static int answer_forwarded(struct shadow *s, struct peer *p)
+{
+    return remote_forward(s, p, &in);
+}
+
+/* Even one that comes too late has no answer. */
+static int answer_cancel(struct shadow *s, struct peer *p)
+{
+    remote_forward(s, p, &in);
+    return SERVE_LATER;
+}
+
+static int answer_quit(struct shadow *s, struct peer *p)
+{
+    return remote_quit(s, p, in.header.sequence);
 }
 
 static int answer_end(struct shadow *s, struct peer *p)
@@ -217,8 +272,16 @@ static const struct {
      answer_report},
     {FRAME_FETCH, STARTER, sizeof(struct frame_offer), sizeof(struct frame_offer), answer_fetch},
     {FRAME_ADOPT, STARTER, 0, 0, session_adopt},
-    {FRAME_UNLOCK, STARTER, 0, 0, answer_unlock},
-    {FRAME_DONE, STARTER, 0, 0, session_done},
+    {FRAME_UNLOCK, PROGRAM | STARTER, 0, 0, answer_unlock},
+    {FRAME_DONE, PROGRAM | STARTER, 0, 0, session_done},
+    {FRAME_REMOTE, PROGRAM | STARTER, 0, 0, answer_remote},
+    {FRAME_CHANNEL, PROGRAM, sizeof(struct wire_channel), sizeof(struct wire_channel),
+     answer_forwarded},
+    {FRAME_CANCEL, PROGRAM, sizeof(struct wire_cancel), sizeof(struct wire_cancel), answer_cancel},
+    {FRAME_LIST, PROGRAM, sizeof(uint64_t), sizeof(uint64_t), answer_forwarded},
+    {FRAME_PIECE, PROGRAM | STARTER, sizeof(uint32_t), sizeof(uint32_t), answer_forwarded},
+    {FRAME_RECALL, PROGRAM, 0, 0, answer_forwarded},
+    {FRAME_QUIT, PROGRAM, 0, 0, answer_quit},
     {FRAME_END, TOOL | STARTER, 0, 0, answer_end},
 };
 
@@ -237,26 +300,6 @@ static int find_question(const struct peer *p)
     return -ENOTSUP;
 }
 
-static int send_frame(int fd, const struct frame_header *header, const void *payload,
-                      const int *fds, uint32_t fd_count)
-{
-    static union {
-        struct cmsghdr header;
-        char space[CMSG_SPACE(FRAME_BATCH * sizeof(int))];
-    } control;
-    struct iovec parts[2] = {{(void *)header, sizeof *header}, {(void *)payload, header->length}};
-    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-    if (fd_count) {
-        control.header = (struct cmsghdr){.cmsg_len = CMSG_LEN(fd_count * sizeof *fds),
-                                          .cmsg_level = SOL_SOCKET,
-                                          .cmsg_type = SCM_RIGHTS};
-        memcpy(CMSG_DATA(&control.header), fds, fd_count * sizeof *fds);
-        message.msg_control = &control;
-        message.msg_controllen = CMSG_SPACE(fd_count * sizeof *fds);
-    }
-    return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
-}
-
 void serve_tell(struct shadow *s, struct peer *p, unsigned type, const void *payload, size_t size)
 {
     struct frame_header header;
@@ -264,8 +307,18 @@ void serve_tell(struct shadow *s, struct peer *p, unsigned type, const void *pay
         return;
     frame_header(&header, type, s->session, p->sequence, size);
     header.epoch = s->epoch;
-    send_frame(p->fd, &header, payload, NULL,
-               0); /* a peer that does not read it has itself to blame */
+    /* A peer that does not read it has itself to blame. */
+    message_send(p->fd, &header, payload, NULL, 0, MSG_DONTWAIT);
+}
+
+void serve_reply(struct shadow *s, struct peer *p, unsigned type, uint64_t sequence, int status,
+                 const void *payload, size_t size, const int *fds, uint32_t fd_count)
+{
+    struct frame_header header;
+    frame_header(&header, type | FRAME_REPLY, s->session, sequence, size);
+    header.epoch = s->epoch;
+    header.status = status;
+    message_send(p->fd, &header, payload, fds, fd_count, MSG_DONTWAIT);
 }
 
 static int reply(struct shadow *s, struct peer *p, int status)
@@ -274,7 +327,7 @@ static int reply(struct shadow *s, struct peer *p, int status)
     frame_header(&header, in.header.type | FRAME_REPLY, s->session, in.header.sequence, out.size);
     header.epoch = s->epoch;
     header.status = status;
-    return send_frame(p->fd, &header, out.payload, out.fds, out.fd_count);
+    return message_send(p->fd, &header, out.payload, out.fds, out.fd_count, MSG_DONTWAIT);
 }
 
 static int reply_empty(struct shadow *s, struct peer *p, int status)
@@ -285,41 +338,14 @@ static int reply_empty(struct shadow *s, struct peer *p, int status)
     return reply(s, p, status);
 }
 
-/* Picks up descriptors that came along, wanted or not. */
-static void collect_descriptors(struct msghdr *message)
-{
-    in.fd_count = 0;
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
-        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-            continue;
-        in.fd_count = (uint32_t)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-        memcpy(in.fds, CMSG_DATA(c), in.fd_count * sizeof(int));
-    }
-}
-
 /* One message into `in`: 0, or the -errno that costs the connection. */
 static int receive(struct shadow *s, struct peer *p)
 {
-    static union {
-        struct cmsghdr header;
-        char space[CMSG_SPACE(FRAME_BATCH * sizeof(int))];
-    } control;
-    struct iovec parts[2] = {{&in.header, sizeof in.header}, {in.payload, sizeof in.payload}};
-    struct msghdr message = {.msg_iov = parts,
-                             .msg_iovlen = 2,
-                             .msg_control = &control,
-                             .msg_controllen = sizeof control};
-    in.fd_count = 0;
-    ssize_t got = recvmsg(p->fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-    if (got <= 0)
-        return got < 0 ? -errno : -EPIPE;
-    collect_descriptors(&message);
-    if (message.msg_flags & MSG_TRUNC)
-        return -EMSGSIZE;
-    int error = frame_check(&in.header, (size_t)got);
-    if (!error)
-        error = frame_check_order(&in.header, s->session, ++p->sequence);
-    return !error && message.msg_flags & MSG_CTRUNC ? -EMFILE : error;
+    int error = message_receive(p->fd, &in, MSG_DONTWAIT);
+    if (error && error != -EMFILE)
+        return error;
+    int order = frame_check_order(&in.header, s->session, ++p->sequence);
+    return order ? order : error;
 }
 
 /* Answers the frame in `in`; -errno when the peer broke the protocol. */
@@ -336,10 +362,22 @@ static int answer(struct shadow *s, struct peer *p)
     if (p->role == FRAME_APPLICATION && in.header.epoch != s->epoch)
         return -ESTALE;
     int status = questions[row].answer(s, p);
+    if (status == SERVE_LATER)
+        return 0;
     if (status < 0)
         out.size = 0;
     int error = reply(s, p, status);
     return status == -EBADMSG || status == -EPROTO || status == -EACCES ? status : error;
+}
+
+/* A connection that ends is no offence; anything else is told to whoever looks (FRAME_STATUS). */
+static void refuse(struct shadow *s, struct peer *p, int error)
+{
+    if (error != -EPIPE && error != -ECONNRESET) {
+        s->refused++;
+        s->last_error = error;
+    }
+    serve_drop(s, p);
 }
 
 void serve_peer(struct shadow *s, struct peer *p)
@@ -351,11 +389,9 @@ void serve_peer(struct shadow *s, struct peer *p)
         error = reply_empty(s, p, error);
     else if (!error)
         error = answer(s, p);
-    for (uint32_t i = 0; i < in.fd_count; i++)
-        close(in.fds[i]);
-    in.fd_count = 0;
+    message_close_descriptors(&in);
     if (error)
-        serve_drop(s, p);
+        refuse(s, p, error);
 }
 
 void serve_drop(struct shadow *s, struct peer *p)
@@ -389,8 +425,10 @@ void serve_accept(struct shadow *s)
     if (fd < 0)
         return;
     if (!slot || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || !welcome(s, &peer)) {
+        s->refused++;
+        s->last_error = -EACCES;
         close(fd);
         return;
     }
-    *slot = (struct peer){.fd = fd, .pid = peer.pid};
+    *slot = (struct peer){.fd = fd, .pid = peer.pid, .serial = ++s->serial};
 }

@@ -118,6 +118,7 @@ void session_report(struct shadow *s, const struct frame_report *report)
     }
     if (s->state == SHADOW_LEAVING) {
         hold_drop(&s->held);
+        s->remote.left = (struct frame_offer){0};
         s->state = SHADOW_HOME;
     }
     /* A checkpoint by a raw signal that was under way already is not the one that a tool waits for.
@@ -131,7 +132,7 @@ void session_report(struct shadow *s, const struct frame_report *report)
 static void left(struct shadow *s)
 {
     s->state = SHADOW_HELD;
-    s->end = s->held.count == 0;
+    s->end = s->held.count == 0 && !remote_alive(s);
     hold_lock(&s->held);
     if (!s->reported)
         return;
@@ -155,6 +156,19 @@ void session_application_ended(struct shadow *s)
                        "the process ended before the checkpoint was taken");
 }
 
+/* The starter is gone without a word: all is held as before. */
+static void come_to_nothing(struct shadow *s)
+{
+    s->adopter = NULL;
+    s->goes_on = false;
+    s->state = SHADOW_HELD;
+    if (s->held.image)
+        remote_end(s); /* it began with copies of what is held */
+    else
+        remote_lock(s, true);
+    hold_lock(&s->held);
+}
+
 void session_peer_gone(struct shadow *s, struct peer *p)
 {
     if (p == s->requester) {
@@ -162,6 +176,8 @@ void session_peer_gone(struct shadow *s, struct peer *p)
         if (s->request_state == REQUEST_PENDING)
             s->request_state = REQUEST_CANCELED;
     }
+    if (p == s->remote.asker)
+        s->remote.asker = NULL;
     if (p == s->giver) {
         hold_drop(&s->offered);
         s->giver = NULL;
@@ -170,11 +186,20 @@ void session_peer_gone(struct shadow *s, struct peer *p)
         !is_ending(s->start.pid))
         report_failure(s, -EIO, "checkpoint",
                        "the process broke off the checkpoint without a report");
-    if (p == s->adopter) {
-        s->adopter = NULL;
-        s->state = SHADOW_HELD;
-        hold_lock(&s->held);
+    if (p == s->adopter)
+        come_to_nothing(s);
+}
+
+/* A restart with remote calls: the executor that the program left goes on, or one begins with what
+ * is held. */
+int session_remote(struct shadow *s, struct peer *p, uint64_t sequence)
+{
+    if (remote_alive(s)) {
+        s->goes_on = true;
+        return 0;
     }
+    hold_unlock(&s->held);
+    return remote_start(s, p, sequence, &s->held);
 }
 
 int session_adopt(struct shadow *s, struct peer *p)
@@ -188,14 +213,27 @@ int session_adopt(struct shadow *s, struct peer *p)
     return 0;
 }
 
+/* The program has taken its descriptors home and goes on there. */
+static int session_home(struct shadow *s, struct peer *p)
+{
+    (void)p;
+    if (!s->remote.recalled)
+        return -EPROTO;
+    remote_end(s);
+    return 0;
+}
+
 int session_done(struct shadow *s, struct peer *p)
 {
     uint64_t start_time = 0;
+    if (p->role == FRAME_APPLICATION)
+        return session_home(s, p);
     if (s->state != SHADOW_RETURNING || s->adopter != p)
         return -EPROTO;
     int pidfd = session_identify(p->pid, &start_time, s->name);
     if (pidfd < 0)
         return pidfd;
+    bool began = s->held.image && remote_alive(s);
     hold_drop(&s->held);
     s->application = pidfd;
     s->start.pid = p->pid;
@@ -203,5 +241,10 @@ int session_done(struct shadow *s, struct peer *p)
     s->adopter = NULL;
     s->state = SHADOW_HOME;
     s->epoch++;
+    if (s->goes_on || began)
+        remote_adopted(s);
+    else
+        remote_end(s); /* the starter has its descriptors */
+    s->goes_on = false;
     return 0;
 }

@@ -189,24 +189,40 @@ static void answer_spawner(int spawner, int status)
 
 static void run_once(int signals)
 {
-    struct pollfd polled[3 + SHADOW_PEERS] = {
-        {shadow.listener, POLLIN, 0},
-        {signals, POLLIN, 0},
-        {shadow.application, POLLIN, 0},
+    enum {
+        LISTENER,
+        SIGNALS,
+        APPLICATION,
+        EXECUTOR,
+        EXECUTOR_END,
+        PEERS,
+        ALL = PEERS + SHADOW_PEERS
+    };
+    struct pollfd polled[ALL] = {
+        [LISTENER] = {shadow.listener, POLLIN, 0},
+        [SIGNALS] = {signals, POLLIN, 0},
+        [APPLICATION] = {shadow.application, POLLIN, 0},
+        [EXECUTOR] = {shadow.remote.fd, POLLIN, 0},
+        [EXECUTOR_END] = {shadow.remote.pidfd, POLLIN, 0},
     };
     for (int i = 0; i < SHADOW_PEERS; i++)
-        polled[3 + i] = (struct pollfd){shadow.peers[i].fd, POLLIN, 0};
-    if (poll(polled, 3 + SHADOW_PEERS, -1) < 0)
+        polled[PEERS + i] = (struct pollfd){shadow.peers[i].fd, POLLIN, 0};
+    if (poll(polled, ALL, -1) < 0)
         return;
     /* Frames before the end of their sender: its report may be among them. */
     for (int i = 0; i < SHADOW_PEERS; i++)
-        if (polled[3 + i].revents && shadow.peers[i].fd == polled[3 + i].fd)
+        if (polled[PEERS + i].revents && shadow.peers[i].fd == polled[PEERS + i].fd)
             serve_peer(&shadow, &shadow.peers[i]);
-    if (polled[2].revents && shadow.application == polled[2].fd && !polled[0].revents)
+    if (polled[EXECUTOR].revents && shadow.remote.fd == polled[EXECUTOR].fd)
+        remote_serve(&shadow);
+    if (polled[EXECUTOR_END].revents && shadow.remote.pidfd == polled[EXECUTOR_END].fd)
+        remote_ended(&shadow);
+    if (polled[APPLICATION].revents && shadow.application == polled[APPLICATION].fd &&
+        !polled[LISTENER].revents)
         session_application_ended(&shadow);
-    if (polled[0].revents)
+    if (polled[LISTENER].revents)
         serve_accept(&shadow);
-    if (polled[1].revents)
+    if (polled[SIGNALS].revents)
         shadow.end = true;
 }
 
@@ -222,6 +238,7 @@ int main(int argc, char **argv)
 {
     prctl(PR_SET_NAME, "hijack-shadow");
     shadow.application = -1;
+    remote_clear(&shadow.remote);
     for (int i = 0; i < SHADOW_PEERS; i++)
         shadow.peers[i].fd = -1;
     int spawner = argc == 2 ? settle_descriptors() : -EINVAL;
@@ -235,6 +252,7 @@ int main(int argc, char **argv)
         return 1;
     while (!shadow.end)
         run_once(signals);
+    remote_end(&shadow);
     remove_socket();
     return 0;
 }

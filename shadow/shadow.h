@@ -20,6 +20,7 @@
 #ifndef SHADOW_SHADOW_H
 #define SHADOW_SHADOW_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -40,6 +41,21 @@ struct hold {
     char *table;
     uint32_t table_size, table_received;
     uint32_t lost_locks;
+    bool terminals; /* are among them */
+};
+
+/* The executor (execute.h) as the shadow knows it. */
+struct remote {
+    int fd;    /* our end of the pair; -1: there is none */
+    int pidfd; /* of the executor */
+    bool ready;
+    struct execute_shared *shared;
+    struct peer *asker; /* of FRAME_REMOTE or FRAME_QUIT, which are answered later */
+    uint64_t asker_sequence;
+    unsigned asker_type;
+    struct frame_offer listed; /* the newest table that it made */
+    struct frame_offer left;   /* of the image that the program left with */
+    bool recalled;             /* the program takes its descriptors home */
 };
 
 struct peer {
@@ -47,6 +63,9 @@ struct peer {
     pid_t pid;     /* as the kernel gave it (SO_PEERCRED) */
     uint32_t role; /* enum frame_role; 0 before FRAME_HELLO */
     uint64_t sequence;
+    uint64_t serial; /* of the connection: slots are used again */
+    bool traces;     /* wants FRAME_TRACED */
+    uint32_t lost;   /* of which it has missed so many */
 };
 
 struct shadow {
@@ -69,11 +88,16 @@ struct shadow {
     bool reported;
 
     struct hold offered, held;
+    struct remote remote;
+    bool goes_on;         /* the restart under way keeps the executor that the program left */
+    uint32_t refused;     /* connections that broke a rule */
+    int32_t last_error;   /* of them */
     struct peer *giver;   /* who offers */
     struct peer *adopter; /* the starter in SHADOW_RETURNING */
     struct frame_image images[FRAME_IMAGES];
     uint32_t image_count;
     struct peer peers[SHADOW_PEERS];
+    uint64_t serial;
 };
 
 /* A frame as it came, its payload checked against its type's bounds. */
@@ -92,6 +116,29 @@ void serve_drop(struct shadow *s, struct peer *p);
 /* A frame that answers none. */
 void serve_tell(struct shadow *s, struct peer *p, unsigned type, const void *payload, size_t size);
 
+/* Answers a frame that came earlier: SERVE_LATER was what its answer_*() returned. */
+void serve_reply(struct shadow *s, struct peer *p, unsigned type, uint64_t sequence, int status,
+                 const void *payload, size_t size, const int *fds, uint32_t fd_count);
+#define SERVE_LATER INT_MIN
+
+/* --- remote.c --- */
+void remote_clear(struct remote *r);
+bool remote_alive(const struct shadow *s);
+/* Forks the executor with these descriptors, which stay ours as well. It answers the peer. */
+int remote_start(struct shadow *s, struct peer *p, uint64_t sequence, struct hold *with);
+/* Passes a frame on; the executor's answer is passed back to the peer. */
+int remote_forward(struct shadow *s, struct peer *p, const struct frame *f);
+/* A message of the executor's, or its end. */
+void remote_serve(struct shadow *s);
+void remote_ended(struct shadow *s);
+/* Ends it; FRAME_QUIT is answered when all its descriptors are closed. */
+void remote_end(struct shadow *s);
+int remote_quit(struct shadow *s, struct peer *p, uint64_t sequence);
+/* Tells it who the application is now, and the epoch. */
+int remote_adopted(struct shadow *s);
+/* Record locks: lets go of them, or takes them again. */
+void remote_lock(struct shadow *s, bool take);
+
 /* --- session.c --- */
 /* Opens a pidfd of `pid` and checks the start time when that is not 0 (it returns it there). The
  * pidfd or -errno. */
@@ -103,6 +150,7 @@ void session_report(struct shadow *s, const struct frame_report *report);
 /* What the end of a connection means to the session. */
 void session_peer_gone(struct shadow *s, struct peer *p);
 int session_adopt(struct shadow *s, struct peer *p);
+int session_remote(struct shadow *s, struct peer *p, uint64_t sequence);
 int session_done(struct shadow *s, struct peer *p);
 
 /* --- hold.c --- */
@@ -110,6 +158,9 @@ int hold_offer(struct hold *h, const struct frame_offer *offer);
 int hold_table(struct hold *h, const char *piece, uint32_t size);
 int hold_receive(struct hold *h, const struct frame_batch *batch, const int *fds);
 bool hold_complete(const struct hold *h);
+struct fds_entry;
+/* Is a descriptor of this entry among the offered ones? */
+bool hold_travels(const struct hold *h, const struct fds_entry *e);
 /* Takes the POSIX record locks of the table / lets go of them. Taking counts in h->lost_locks. */
 void hold_lock(struct hold *h);
 void hold_unlock(struct hold *h);

@@ -51,12 +51,14 @@ enum frame_type {
     /* remote calls (stubs/wire.h) */
     FRAME_REMOTE,  /* application: execute my calls from now on with the descriptors just offered;
                       starter: ... with those that are held */
-    FRAME_CHANNEL, /* application: struct wire_channel and a stream socket for FRAME_CALL */
+    FRAME_CHANNEL, /* application: struct wire_channel and a stream socket for FRAME_CALL; without
+                      one, the channel ends */
     FRAME_CANCEL,  /* application: struct wire_cancel; has no answer */
     FRAME_LIST,    /* application, in a checkpoint: make the table of my descriptors (uint64_t: the
                       image's name); answered with its size, uint32_t */
     FRAME_PIECE,   /* application: the table from byte uint32_t on */
-    FRAME_RECALL,  /* application: I take the descriptors home; FRAME_FETCH, FRAME_DESCRIPTORS and
+    FRAME_RECALL,  /* application: I take the descriptors home; answered with struct frame_offer
+                      (terminals are among them). FRAME_PIECE, FRAME_DESCRIPTORS, FRAME_UNLOCK and
                       FRAME_DONE follow as from a starter */
     FRAME_QUIT,    /* application: the program ends properly; answered when all is closed */
     FRAME_TRACE,   /* tool: tell me of each call from now on */
@@ -116,10 +118,13 @@ struct frame_report {
     char path[FRAME_PATH]; /* of the image */
 };
 
+#define FRAME_WITH_TERMINALS 1u /* those that fds_travels() leaves out are offered, too */
 struct frame_offer {
     uint64_t image; /* fds_header.image: whose descriptors they are */
     uint32_t count;
     uint32_t table; /* bytes of the table that describes them */
+    uint32_t flags; /* FRAME_WITH_TERMINALS: for FRAME_REMOTE only, COMMIT refuses them */
+    uint32_t padding;
 };
 
 struct frame_batch {

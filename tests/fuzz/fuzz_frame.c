@@ -7,20 +7,28 @@
  * out as they are.
  *
  *   clang -g -D_GNU_SOURCE -I. -fsanitize=fuzzer,address,undefined tests/fuzz/fuzz_frame.c \
- *         shadow/serve.c shadow/session.c shadow/hold.c -o fuzz_frame && ./fuzz_frame
- * -max_len=20000
+ *         shadow/serve.c shadow/session.c shadow/hold.c shadow/message.c shadow/remote.c -o
+ * fuzz_frame && ./fuzz_frame -max_len=20000
  */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "shadow/execute.h"
 #include "shadow/shadow.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct shadow shadow;
 static uint64_t sequence;
+
+/* The executor is fuzzed elsewhere (fuzz_decode.c). */
+_Noreturn void execute_main(const struct execute_start *start)
+{
+    (void)start;
+    _exit(0);
+}
 
 static int begin(uint32_t role)
 {
@@ -31,6 +39,7 @@ static int begin(uint32_t role)
         (struct shadow){.listener = -1, .application = role == FRAME_APPLICATION ? dup(0) : -1};
     for (int i = 0; i < SHADOW_PEERS; i++)
         shadow.peers[i].fd = -1;
+    remote_clear(&shadow.remote);
     shadow.state = role == FRAME_STARTER ? SHADOW_HELD : SHADOW_HOME;
     shadow.start.pid = getpid();
     shadow.peers[0] = (struct peer){.fd = pair[0], .pid = getpid(), .role = role};
@@ -62,6 +71,8 @@ static void finish(int client)
             serve_drop(&shadow, &shadow.peers[i]);
     hold_drop(&shadow.offered);
     hold_drop(&shadow.held);
+    if (shadow.remote.pidfd >= 0)
+        remote_ended(&shadow);
     if (shadow.application >= 0)
         close(shadow.application);
 }

@@ -115,6 +115,7 @@ static struct shadow *new_shadow(int *client)
     int pair[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair), 0);
     s = (struct shadow){.listener = -1, .application = -1};
+    remote_clear(&s.remote);
     for (int i = 0; i < SHADOW_PEERS; i++)
         s.peers[i].fd = -1;
     memset(s.start.key, 7, sizeof s.start.key);

@@ -1,0 +1,137 @@
+/* call_numbers.c - the executor's own descriptors, from executor.floor on, are not there for the
+ * program: see call.h. */
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "shadow/call.h"
+
+#ifndef CLOSE_RANGE_UNSHARE
+#define CLOSE_RANGE_UNSHARE 2u
+#endif
+
+static bool is_ours(int64_t number)
+{
+    return (int)number >= executor.floor;
+}
+
+static int hide_arguments(const struct plan *p)
+{
+    for (int i = 0; i < CALL_ARGS; i++)
+        if ((p->kinds[i].kind == ARG_FD || p->kinds[i].kind == ARG_DIRFD) &&
+            is_ours((int64_t)p->args[i]))
+            return -EBADF;
+    return 0;
+}
+
+/* A set bit is a descriptor that must be open. */
+static int hide_in_set(const uint64_t *set, uint64_t bits)
+{
+    for (uint64_t n = (uint64_t)executor.floor; n < bits; n++)
+        if (set[n / 64] >> n % 64 & 1)
+            return -EBADF;
+    return 0;
+}
+
+static int hide_in_sets(const struct plan *p)
+{
+    int error = 0;
+    for (int i = 0; i < CALL_ARGS && !error; i++)
+        if (p->kinds[i].kind == ARG_FDSET && p->args[i])
+            error = hide_in_set((const uint64_t *)p->args[i], p->args[p->kinds[i].other - 1]);
+    return error;
+}
+
+/* A number that is not open is an event, POLLNVAL: numbers of ours become INT_MAX, which never is,
+ * and call_unhide() makes them what they were. */
+static void swap_polled(struct plan *p, bool hide)
+{
+    struct pollfd *polled = (void *)p->out[0];
+    size_t count = p->request.in[0] / sizeof *polled;
+    for (size_t i = 0; polled && i < count; i++) {
+        if (hide && is_ours(polled[i].fd))
+            polled[i].fd = INT_MAX;
+        else if (!hide)
+            memcpy(&polled[i].fd, p->in[0] + i * sizeof *polled, sizeof polled[i].fd);
+    }
+}
+
+static int hide_in_message(const struct plan *p)
+{
+    struct msghdr *message = (void *)&p->message;
+    for (struct cmsghdr *m = CMSG_FIRSTHDR(message); m; m = CMSG_NXTHDR(message, m)) {
+        if (m->cmsg_level != SOL_SOCKET || m->cmsg_type != SCM_RIGHTS ||
+            m->cmsg_len < CMSG_LEN(0) ||
+            m->cmsg_len >
+                message->msg_controllen - (size_t)((char *)m - (char *)message->msg_control))
+            continue;
+        for (size_t at = 0; at + sizeof(int) <= m->cmsg_len - CMSG_LEN(0); at += sizeof(int)) {
+            int number;
+            memcpy(&number, CMSG_DATA(m) + at, sizeof number);
+            if (is_ours(number))
+                return -EBADF;
+        }
+    }
+    return 0;
+}
+
+/* All numbers up to ours. And the table of descriptors stays everybody's: the program has no other
+ * process that shares it. */
+static int hide_from_range(struct plan *p)
+{
+    unsigned last = (unsigned)p->args[1], floor = (unsigned)executor.floor;
+    if ((unsigned)p->args[0] > last)
+        return 0; /* the kernel's error */
+    if ((unsigned)p->args[0] >= floor)
+        p->args[0] = floor - 1, p->args[1] = floor - 1; /* closed: nothing happens */
+    else if (last >= floor)
+        p->args[1] = floor - 1;
+    p->args[2] &= ~(uint64_t)CLOSE_RANGE_UNSHARE;
+    return 0;
+}
+
+int call_hide(struct plan *p)
+{
+    int error = hide_arguments(p);
+    if (error)
+        return error;
+    switch (p->request.number) {
+    case SYS_poll:
+    case SYS_ppoll:
+        if (p->args[0])
+            swap_polled(p, true);
+        return 0;
+    case SYS_select:
+    case SYS_pselect6:
+        return hide_in_sets(p);
+    case SYS_sendmsg:
+        return p->args[1] ? hide_in_message(p) : 0;
+    case SYS_close_range:
+        return hide_from_range(p);
+    default:
+        return 0;
+    }
+}
+
+void call_unhide(struct plan *p)
+{
+    if ((p->request.number == SYS_poll || p->request.number == SYS_ppoll) && p->args[0])
+        swap_polled(p, false);
+}
+
+bool call_names_number(const struct plan *p)
+{
+    switch (p->request.number) {
+    case SYS_close:
+    case SYS_close_range:
+    case SYS_dup2:
+    case SYS_dup3:
+        return true;
+    case SYS_fcntl:
+        return p->args[1] == F_DUPFD || p->args[1] == F_DUPFD_CLOEXEC;
+    default:
+        return false;
+    }
+}

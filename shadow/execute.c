@@ -1,0 +1,203 @@
+/*
+ * execute.c - the executor's start and its main thread, which serves the door: see execute.h.
+ *
+ * The door passes on the frames of the application and of a starter, checked as to who may send
+ * them; each is answered, FRAME_CANCEL excepted. The end of the door is the end of the executor.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "shadow/execute.h"
+#include "shadow/message.h"
+#include "shadow/table.h"
+
+struct executor executor;
+static struct frame in;
+
+/* --- answers --- */
+
+static void answer_with(const struct frame_header *asked, int status, const void *payload,
+                        size_t size, const int *fds, uint32_t fd_count)
+{
+    struct frame_header h = *asked;
+    h.type |= FRAME_REPLY;
+    h.status = status;
+    h.length = (uint32_t)size;
+    if (message_send(executor.door, &h, payload, fds, fd_count, 0) == -EPIPE)
+        _exit(1);
+}
+
+static void answer(int status)
+{
+    answer_with(&in.header, status, NULL, 0, NULL, 0);
+}
+
+/* The program has closed its own descriptors by now, and with them its record locks. */
+static void take_locks(void)
+{
+    static bool taken;
+    if (!taken)
+        executor.shared->lost_locks = table_lock(true);
+    taken = true;
+}
+
+static void answer_channel(void)
+{
+    const struct wire_channel *wire = (const void *)in.payload;
+    take_locks();
+    if (!in.fd_count) {
+        answer(channel_end(&executor, wire->channel));
+        return;
+    }
+    int stream = in.fds[0];
+    in.fd_count = 0;
+    answer(stream < 0 ? stream : channel_attach(&executor, wire, stream));
+}
+
+static void answer_list(void)
+{
+    uint64_t image = 0;
+    bool home = in.header.type == FRAME_RECALL;
+    struct frame_offer offer = {0};
+    memcpy(&image, in.payload, in.header.length);
+    int error = table_make(&executor, image, home, &offer);
+    answer_with(&in.header, error, &offer, error ? 0 : sizeof offer, NULL, 0);
+}
+
+static void answer_piece(void)
+{
+    uint32_t from;
+    const char *piece;
+    memcpy(&from, in.payload, sizeof from);
+    int size = table_piece(from, &piece);
+    answer_with(&in.header, size, piece, size < 0 ? 0 : (size_t)size, NULL, 0);
+}
+
+static void answer_descriptors(void)
+{
+    const struct frame_batch *batch = (const void *)in.payload;
+    int fds[FRAME_BATCH];
+    int count = table_batch(batch, fds);
+    answer_with(&in.header, count, NULL, 0, fds, count < 0 ? 0 : (uint32_t)count);
+}
+
+/* From now on frames have this epoch, and the program is that process. */
+static void answer_adopted(void)
+{
+    const struct frame_status *now = (const void *)in.payload;
+    executor.epoch = now->epoch;
+    executor.application = now->pid;
+    answer(0);
+}
+
+static const struct {
+    unsigned type;
+    size_t size; /* of the payload */
+    void (*answer)(void);
+} questions[] = {
+    {FRAME_CHANNEL, sizeof(struct wire_channel), answer_channel},
+    {FRAME_LIST, sizeof(uint64_t), answer_list},
+    {FRAME_RECALL, 0, answer_list},
+    {FRAME_PIECE, sizeof(uint32_t), answer_piece},
+    {FRAME_DESCRIPTORS, sizeof(struct frame_batch), answer_descriptors},
+    {FRAME_START, sizeof(struct frame_status), answer_adopted},
+};
+
+static void serve_frame(void)
+{
+    if (in.header.type == FRAME_CANCEL && in.header.length == sizeof(struct wire_cancel)) {
+        channel_cancel(&executor, (const void *)in.payload);
+        return;
+    }
+    if (in.header.type == FRAME_UNLOCK) {
+        executor.shared->lost_locks = table_lock(in.header.status);
+        return;
+    }
+    for (size_t i = 0; i < sizeof questions / sizeof *questions; i++)
+        if (questions[i].type == in.header.type && questions[i].size == in.header.length) {
+            questions[i].answer();
+            return;
+        }
+    answer(-ENOTSUP);
+}
+
+/* --- the door --- */
+
+/* A descriptor that comes stands among the program's for a moment, and needs a number that the
+ * program has not: nobody else may open or name one meanwhile. */
+static int receive_stream(void)
+{
+    pthread_rwlock_wrlock(&executor.numbers);
+    setrlimit(RLIMIT_NOFILE, &executor.open);
+    int error = message_receive(executor.door, &in, 0);
+    for (uint32_t i = 0; i < in.fd_count; i++)
+        in.fds[i] = place_own(&executor, in.fds[i]);
+    setrlimit(RLIMIT_NOFILE, &executor.closed);
+    pthread_rwlock_unlock(&executor.numbers);
+    return error;
+}
+
+static int receive(void)
+{
+    struct frame_header next;
+    ssize_t got = recv(executor.door, &next, sizeof next, MSG_PEEK);
+    if (got <= 0)
+        return got < 0 ? -errno : -EPIPE;
+    return next.type == FRAME_CHANNEL ? receive_stream() : message_receive(executor.door, &in, 0);
+}
+
+_Noreturn static void serve_door(void)
+{
+    for (;;) {
+        int error = receive();
+        if (error == -EINTR)
+            continue;
+        if (error)
+            _exit(0);
+        serve_frame();
+        message_close_descriptors(&in);
+    }
+}
+
+/* --- the start --- */
+
+/* What the terminal or anybody sends to the whole group is for the program; the shadow ignores it,
+ * and we with it. The end of the shadow is ours. */
+static int settle_process(struct executor *x)
+{
+    prctl(PR_SET_NAME, "hijack-executor");
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    x->pid = getpid();
+    setrlimit(RLIMIT_FSIZE, &x->start.size);
+    int terminal = open("/dev/tty", O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    x->terminal = terminal >= 0;
+    if (terminal >= 0)
+        close(terminal);
+    return channel_prepare();
+}
+
+void execute_main(const struct execute_start *start)
+{
+    struct executor *x = &executor;
+    struct frame_header ready;
+    *x = (struct executor){.start = *start, .shared = start->shared, .door = start->door};
+    x->epoch = start->epoch;
+    x->application = start->application;
+    table_begin(start->hold);
+    pthread_rwlock_init(&x->numbers, NULL);
+    int error = place_descriptors(x, start->hold);
+    if (!error)
+        error = settle_process(x);
+    if (x->door < 0)
+        _exit(1);
+    frame_header(&ready, FRAME_REMOTE, 0, 0, 0);
+    in.header = ready;
+    answer(error);
+    if (error)
+        _exit(1);
+    serve_door();
+}

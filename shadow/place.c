@@ -1,0 +1,147 @@
+/* place.c - the program's descriptors under the program's numbers, ours above them: see execute.h.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "stubs/fds.h"
+#include "shadow/execute.h"
+
+#define RESERVE 64 /* numbers for ours, at least */
+
+/* The numbers that are in use while the descriptors change places: owner[number] is the address of
+ * the variable that has it. */
+struct places {
+    int **owner;
+    int count;
+};
+
+static int highest_number(const struct hold *h)
+{
+    const struct fds_header *table = (const void *)h->table;
+    return table->count ? fds_entries(table)[table->count - 1].number : -1;
+}
+
+/* Ours begin above the soft limit, where the program gets no number, or below a hard limit that
+ * leaves no room there. */
+static int settle_limits(struct executor *x, int highest)
+{
+    x->open = x->start.files;
+    x->open.rlim_cur = x->open.rlim_max;
+    rlim_t floor = x->start.files.rlim_cur;
+    if (x->open.rlim_max < RESERVE)
+        return -EMFILE;
+    if (floor > x->open.rlim_max - RESERVE)
+        floor = x->open.rlim_max - RESERVE;
+    if (floor <= (rlim_t)highest)
+        floor = (rlim_t)highest + 1;
+    if (floor > x->open.rlim_max - RESERVE / 2)
+        return -EMFILE;
+    x->floor = (int)floor;
+    x->closed = x->open;
+    x->closed.rlim_cur = x->start.files.rlim_cur < floor ? x->start.files.rlim_cur : floor;
+    return setrlimit(RLIMIT_NOFILE, &x->open) < 0 ? -errno : 0;
+}
+
+int place_own(struct executor *x, int fd)
+{
+    if (fd >= x->floor)
+        return fd;
+    int placed = fcntl(fd, F_DUPFD_CLOEXEC, x->floor);
+    int error = placed < 0 ? -errno : 0;
+    close(fd);
+    return error ? error : placed;
+}
+
+static int compare(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+/* Closes all but the held ones and the door. */
+static int close_others(const struct executor *x, const struct hold *h)
+{
+    int *keep = malloc((h->count + 1) * sizeof *keep), first = 0;
+    if (!keep)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < h->count; i++)
+        keep[i] = h->fds[i];
+    keep[h->count] = x->door;
+    qsort(keep, h->count + 1, sizeof *keep, compare);
+    for (uint32_t i = 0; i <= h->count; first = keep[i++] + 1)
+        if (keep[i] > first)
+            close_range((unsigned)first, (unsigned)keep[i] - 1, 0);
+    close_range((unsigned)first, ~0u, 0);
+    free(keep);
+    return 0;
+}
+
+static int note_places(struct places *p, const struct hold *h, int highest)
+{
+    p->count = highest + 1;
+    p->owner = calloc((size_t)p->count + 1, sizeof(int *));
+    if (!p->owner)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < h->count; i++)
+        if (h->fds[i] < p->count)
+            p->owner[h->fds[i]] = &h->fds[i];
+    return 0;
+}
+
+/* Frees `number`: who stands there goes to a number that nobody needs. */
+static int make_room(struct places *p, int number)
+{
+    int *owner = p->owner[number];
+    if (!owner)
+        return 0;
+    int elsewhere = fcntl(number, F_DUPFD_CLOEXEC, p->count);
+    if (elsewhere < 0)
+        return -errno;
+    *owner = elsewhere;
+    p->owner[number] = NULL;
+    return 0;
+}
+
+static int place_one(struct places *p, int *fd, const struct fds_entry *e)
+{
+    int flags = e->flags & FDS_CLOEXEC ? O_CLOEXEC : 0;
+    if (*fd == e->number)
+        return fcntl(*fd, F_SETFD, flags ? FD_CLOEXEC : 0) < 0 ? -errno : 0;
+    int error = make_room(p, e->number);
+    if (error)
+        return error;
+    if (dup3(*fd, e->number, flags) < 0)
+        return -errno;
+    if (*fd < p->count)
+        p->owner[*fd] = NULL;
+    close(*fd);
+    *fd = e->number;
+    return 0;
+}
+
+static int place_held(const struct hold *h, int highest)
+{
+    const struct fds_header *table = (const void *)h->table;
+    struct places places;
+    int error = note_places(&places, h, highest);
+    for (uint32_t i = 0, held = 0; !error && i < table->count; i++)
+        if (hold_travels(h, fds_entries(table) + i))
+            error = place_one(&places, &h->fds[held++], fds_entries(table) + i);
+    free(places.owner);
+    return error;
+}
+
+int place_descriptors(struct executor *x, const struct hold *h)
+{
+    int highest = highest_number(h);
+    int error = settle_limits(x, highest);
+    if (!error)
+        error = close_others(x, h);
+    if (!error) {
+        x->door = place_own(x, x->door);
+        error = x->door < 0 ? x->door : place_held(h, highest);
+    }
+    if (!error && setrlimit(RLIMIT_NOFILE, &x->closed) < 0)
+        error = -errno;
+    return error;
+}

@@ -1,0 +1,113 @@
+/* table.c - see table.h. */
+#include <fcntl.h>
+#include <stdlib.h>
+
+#include "restart/fds.h"
+#include "shadow/table.h"
+
+#define SPARE 8 /* numbers of ours that may be between two places */
+
+static struct fds_table table;
+static bool with_terminals;
+
+static const struct fds_header *header(void)
+{
+    return table.data;
+}
+
+static bool travels(const struct fds_entry *e)
+{
+    return with_terminals || fds_travels(e);
+}
+
+void table_begin(const struct hold *hold)
+{
+    table = (struct fds_table){.data = hold->table, .size = hold->table_size};
+    with_terminals = hold->terminals;
+}
+
+/* Ours are the lowest free numbers from the floor on: the door, and two streams of each channel. */
+static int *own_numbers(const struct executor *x, size_t *count)
+{
+    *count = 1 + 2 * (size_t)x->shared->channels + SPARE;
+    int *own = malloc(*count * sizeof *own);
+    for (size_t i = 0; own && i < *count; i++)
+        own[i] = x->floor + (int)i;
+    return own;
+}
+
+/* The listing itself needs two numbers for a moment. */
+static int list(struct executor *x, struct fds_table *made)
+{
+    size_t count;
+    int *own = own_numbers(x, &count);
+    if (!own)
+        return -ENOMEM;
+    pthread_rwlock_wrlock(&x->numbers);
+    setrlimit(RLIMIT_NOFILE, &x->open);
+    long error = fds_collect(made, own, count);
+    setrlimit(RLIMIT_NOFILE, &x->closed);
+    pthread_rwlock_unlock(&x->numbers);
+    free(own);
+    return (int)error;
+}
+
+int table_make(struct executor *x, uint64_t image, bool terminals, struct frame_offer *offer)
+{
+    char why[256];
+    struct fds_table made;
+    long error = list(x, &made);
+    if (!error && (error = fds_sync(&made, why, sizeof why)))
+        fds_free(&made);
+    if (error)
+        return (int)error;
+    fds_free(&table);
+    table = made;
+    with_terminals = terminals;
+    if (image)
+        ((struct fds_header *)table.data)->image = image;
+    *offer = (struct frame_offer){.image = header()->image, .table = (uint32_t)table.size};
+    for (uint32_t i = 0; i < header()->count; i++)
+        offer->count += travels(fds_entries(header()) + i);
+    return 0;
+}
+
+int table_piece(uint32_t from, const char **piece)
+{
+    if (from >= table.size)
+        return -EINVAL;
+    *piece = (const char *)table.data + from;
+    return (int)(table.size - from < FRAME_MAX_PAYLOAD ? table.size - from : FRAME_MAX_PAYLOAD);
+}
+
+int table_batch(const struct frame_batch *batch, int *fds)
+{
+    uint32_t index = 0, count = 0;
+    if (batch->count > FRAME_BATCH)
+        return -EBADMSG;
+    for (uint32_t i = 0; i < header()->count && count < batch->count; i++) {
+        const struct fds_entry *e = fds_entries(header()) + i;
+        if (travels(e) && index++ >= batch->first)
+            fds[count++] = e->number;
+    }
+    return count == batch->count ? (int)count : -EBADMSG;
+}
+
+static bool set_lock(const struct fds_lock *l, short type)
+{
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = l->start};
+    lock.l_len = l->end == INT64_MAX ? 0 : l->end - l->start + 1;
+    return fcntl(l->number, F_SETLK, &lock) == 0;
+}
+
+uint32_t table_lock(bool take)
+{
+    uint32_t lost = 0;
+    for (uint32_t i = 0; i < header()->locks; i++) {
+        const struct fds_lock *l = fds_locks(header()) + i;
+        short type = take ? (l->write ? F_WRLCK : F_RDLCK) : F_UNLCK;
+        if (l->kind == FDS_POSIX && !set_lock(l, type))
+            lost += take;
+    }
+    return lost;
+}

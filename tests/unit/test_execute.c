@@ -1,0 +1,639 @@
+/* The executor: calls come over a channel as the program's side sends them, and are executed once,
+ * under the program's own descriptor numbers. The test is the door, the program and the network. */
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "restart/fds.h"
+#include "shadow/execute.h"
+#include "shadow/message.h"
+
+#define SESSION 4711
+#define EPOCH   3
+#define KNOWN   77777 /* the pid that the program knows */
+
+static pid_t child;
+static int door, stream;
+static uint64_t sequence;
+static struct execute_shared *shared;
+static struct frame frame;
+static char directory[] = "/tmp/execute.XXXXXX";
+
+static struct {
+    struct frame_header header;
+    struct wire_reply reply;
+    char out[WIRE_MAX_PAYLOAD];
+} got;
+
+/* --- the executor, with all that is open here --- */
+
+static struct hold hold_everything(const int *own, size_t owned)
+{
+    static struct fds_table table;
+    assert_int_equal(fds_collect(&table, own, owned), 0);
+    const struct fds_header *h = table.data;
+    struct hold hold = {.image = h->image, .table = table.data, .terminals = true};
+    hold.table_size = (uint32_t)table.size;
+    hold.fds = calloc(h->count, sizeof(int));
+    for (uint32_t i = 0; i < h->count; i++)
+        hold.fds[hold.count++] = fds_entries(h)[i].number;
+    return hold;
+}
+
+/* The held ones stand anywhere, as they do in a shadow: here, shuffled above. */
+static void shuffle(struct hold *hold)
+{
+    for (uint32_t i = 0; i < hold->count; i++)
+        hold->fds[i] = fcntl(hold->fds[i], F_DUPFD, 100 - (int)i);
+}
+
+static int start(void **state)
+{
+    int pair[2];
+    (void)state;
+    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    struct hold hold = hold_everything(pair, 2);
+    child = fork();
+    if (child == 0) {
+        struct execute_start begin = {pair[1], &hold,  shared,
+                                      SESSION, EPOCH,  KNOWN,
+                                      child,   {0, 0}, {RLIM_INFINITY, RLIM_INFINITY}};
+        getrlimit(RLIMIT_NOFILE, &begin.files);
+        shuffle(&hold);
+        execute_main(&begin);
+    }
+    door = pair[0];
+    close(pair[1]);
+    assert_int_equal(message_receive(door, &frame, 0), 0);
+    assert_int_equal(frame.header.status, 0);
+    sequence = 0;
+    stream = -1;
+    return 0;
+}
+
+static int finish(void **state)
+{
+    int status;
+    (void)state;
+    close(door);
+    if (stream >= 0)
+        close(stream);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return !WIFEXITED(status) || WEXITSTATUS(status);
+}
+
+/* --- the program --- */
+
+static int ask_door(unsigned type, const void *payload, size_t size, const int *fd)
+{
+    struct frame_header h;
+    frame_header(&h, type, 1, 1, size);
+    assert_int_equal(message_send(door, &h, payload, fd, fd != NULL, 0), 0);
+    if (type == FRAME_CANCEL)
+        return 0;
+    assert_int_equal(message_receive(door, &frame, 0), 0);
+    assert_int_equal(frame.header.type, type | FRAME_REPLY);
+    return frame.header.status;
+}
+
+static int attach_at(uint32_t channel, uint64_t next)
+{
+    int pair[2];
+    struct wire_channel wire = {.channel = channel, .sequence = next};
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    int status = ask_door(FRAME_CHANNEL, &wire, sizeof wire, &pair[1]);
+    close(pair[1]);
+    if (stream >= 0)
+        close(stream);
+    stream = pair[0];
+    return status;
+}
+
+struct request {
+    struct frame_header header;
+    struct wire_request wire;
+    char in[4096];
+    size_t size;
+};
+
+static struct request request(long number)
+{
+    struct request r = {.wire.number = (uint32_t)number};
+    frame_header(&r.header, FRAME_CALL, SESSION, sequence + 1, 0);
+    r.header.epoch = EPOCH;
+    r.header.channel = 1;
+    return r;
+}
+
+static void add_in(struct request *r, int i, const void *data, size_t size)
+{
+    r->wire.args[i] = 1;
+    r->wire.in[i] = (uint32_t)size;
+    memcpy(r->in + r->size, data, size);
+    r->size += size;
+}
+
+static void add_out(struct request *r, int i, size_t size)
+{
+    r->wire.args[i] = 1;
+    r->wire.out[i] = (uint32_t)size;
+}
+
+static void send_request(struct request *r)
+{
+    r->header.length = (uint32_t)(sizeof r->wire + r->size);
+    size_t size = sizeof r->header + r->header.length;
+    assert_int_equal(send(stream, r, size, MSG_NOSIGNAL), size);
+    sequence = r->header.sequence;
+}
+
+static bool receive_bytes(void *to, size_t size)
+{
+    return recv(stream, to, size, MSG_WAITALL) == (ssize_t)size;
+}
+
+/* False: the connection was lost. */
+static bool receive_reply(void)
+{
+    if (!receive_bytes(&got.header, sizeof got.header))
+        return false;
+    assert_int_equal(got.header.type, FRAME_CALL | FRAME_REPLY);
+    assert_in_range(got.header.length, sizeof got.reply, WIRE_MAX_PAYLOAD);
+    size_t size = got.header.length - sizeof got.reply, told = 0;
+    assert_true(receive_bytes(&got.reply, sizeof got.reply));
+    assert_true(!size || receive_bytes(got.out, size));
+    for (int i = 0; i < CALL_ARGS; i++)
+        told += got.reply.out[i];
+    assert_int_equal(told, size);
+    return true;
+}
+
+static int64_t call(struct request *r)
+{
+    send_request(r);
+    assert_true(receive_reply());
+    assert_int_equal(got.header.sequence, r->header.sequence);
+    return got.reply.result;
+}
+
+static int64_t call_open(const char *path, int flags)
+{
+    struct request r = request(SYS_openat);
+    r.wire.args[0] = (uint64_t)AT_FDCWD;
+    add_in(&r, 1, path, strlen(path) + 1);
+    r.wire.args[2] = (uint64_t)flags;
+    r.wire.args[3] = 0600;
+    return call(&r);
+}
+
+static struct request write_request(int64_t fd, const char *text)
+{
+    struct request r = request(SYS_write);
+    r.wire.args[0] = (uint64_t)fd;
+    add_in(&r, 1, text, strlen(text));
+    r.wire.args[2] = strlen(text);
+    return r;
+}
+
+static struct request read_request(int64_t fd, size_t size)
+{
+    struct request r = request(SYS_read);
+    r.wire.args[0] = (uint64_t)fd;
+    add_out(&r, 1, size);
+    r.wire.args[2] = size;
+    return r;
+}
+
+static int64_t call_plain(long number, uint64_t a, uint64_t b)
+{
+    struct request r = request(number);
+    r.wire.args[0] = a;
+    r.wire.args[1] = b;
+    return call(&r);
+}
+
+static char *path_of(const char *name)
+{
+    static char path[256];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    return path;
+}
+
+/* --- what must hold --- */
+
+static void writes_and_reads_a_file(void **state)
+{
+    (void)state;
+    assert_int_equal(attach_at(1, 1), 0);
+    int64_t fd = call_open(path_of("f"), O_RDWR | O_CREAT | O_TRUNC);
+    assert_true(fd >= 0);
+    struct request r = write_request(fd, "hello");
+    assert_int_equal(call(&r), 5);
+    assert_int_equal(call_plain(SYS_lseek, (uint64_t)fd, 1), 1);
+    r = read_request(fd, 100);
+    assert_int_equal(call(&r), 4);
+    assert_int_equal(got.reply.out[1], 4);
+    assert_memory_equal(got.out, "ello", 4);
+}
+
+static void numbers_are_the_programs(void **state)
+{
+    int lowest = door; /* which was the lowest here, and is not the program's */
+    (void)state;
+    assert_int_equal(attach_at(1, 1), 0);
+    assert_int_equal(call_open("/dev/null", O_RDONLY), lowest);
+    assert_int_equal(call_plain(SYS_dup2, (uint64_t)lowest, 40), 40);
+    assert_int_equal(call_plain(SYS_close, (uint64_t)lowest, 0), 0);
+    assert_int_equal(call_plain(SYS_dup, 40, 0), lowest);
+    assert_int_equal(call_plain(SYS_close, 41, 0), -EBADF);
+}
+
+static void its_own_descriptors_are_not_there(void **state)
+{
+    struct rlimit limit;
+    (void)state;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    assert_int_equal(attach_at(1, 1), 0);
+    for (uint64_t fd = limit.rlim_cur - 70; fd < limit.rlim_cur + 70; fd++)
+        assert_int_equal(call_plain(SYS_close, fd, 0), -EBADF);
+    struct request r = request(SYS_close_range);
+    r.wire.args[0] = 3;
+    r.wire.args[1] = UINT32_MAX;
+    assert_int_equal(call(&r), 0);
+    assert_true(call_open("/dev/null", O_RDONLY) >= 3);
+}
+
+static void a_known_sequence_is_answered_again_not_executed(void **state)
+{
+    (void)state;
+    assert_int_equal(attach_at(1, 1), 0);
+    int64_t fd = call_open(path_of("once"), O_RDWR | O_CREAT | O_TRUNC);
+    struct request r = write_request(fd, "once");
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(call(&r), 4);
+    assert_int_equal(attach_at(1, sequence), 0);
+    assert_int_equal(call(&r), 4);
+    assert_int_equal(attach_at(1, sequence + 1), 0);
+    r = request(SYS_fstat);
+    r.wire.args[0] = (uint64_t)fd;
+    add_out(&r, 1, sizeof(struct stat));
+    assert_int_equal(call(&r), 0);
+    assert_int_equal(((struct stat *)got.out)->st_size, 4);
+}
+
+static void other_sequences_cost_the_connection_only(void **state)
+{
+    static const int wrong[] = {-2, -1, 2, 100};
+    (void)state;
+    assert_int_equal(attach_at(1, 5), 0);
+    sequence = 4;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(call_plain(SYS_umask, 022, 0), 022);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        uint64_t last = sequence;
+        struct request r = request(SYS_getuid);
+        r.header.sequence = last + (uint64_t)wrong[i];
+        send_request(&r);
+        assert_false(receive_reply());
+        assert_int_equal(shared->last_error, -EILSEQ);
+        assert_int_equal(attach_at(1, last + 7), -EILSEQ);
+        assert_int_equal(attach_at(1, last + 1), 0);
+        sequence = last;
+    }
+    assert_int_equal(call_plain(SYS_getuid, 0, 0), getuid());
+}
+
+static void lose(struct request *r, int error)
+{
+    uint64_t last = sequence;
+    send_request(r);
+    assert_false(receive_reply());
+    assert_int_equal(shared->last_error, error);
+    sequence = last;
+    assert_int_equal(attach_at(1, last + 1), 0);
+}
+
+static void broken_frames_are_named(void **state)
+{
+    (void)state;
+    assert_int_equal(attach_at(1, 1), 0);
+    struct request r = write_request(1, "text");
+    r.header.magic ^= 1;
+    lose(&r, -EPROTO);
+    r = write_request(1, "text");
+    r.header.version++;
+    lose(&r, -EPROTONOSUPPORT);
+    r = write_request(1, "text");
+    r.header.session++;
+    lose(&r, -ESTALE);
+    r = write_request(1, "text");
+    r.header.epoch--;
+    lose(&r, -ESTALE);
+    r = write_request(1, "text");
+    r.header.channel++;
+    lose(&r, -EILSEQ);
+    r = write_request(1, "text");
+    r.header.type = FRAME_STATUS;
+    lose(&r, -ENOTSUP);
+}
+
+static void wrong_lengths_execute_nothing(void **state)
+{
+    (void)state;
+    assert_int_equal(attach_at(1, 1), 0);
+    struct request r = write_request(1, "text");
+    r.wire.args[2] = 5; /* more than came */
+    lose(&r, -EBADMSG);
+    r = write_request(1, "text");
+    r.wire.in[1] = 3; /* a byte too many */
+    lose(&r, -EBADMSG);
+    r = write_request(1, "text");
+    r.wire.args[1] = 0x7fff0000; /* not a pointer that travels */
+    lose(&r, -EBADMSG);
+    r = read_request(0, 100);
+    r.wire.args[2] = 101;
+    lose(&r, -EBADMSG);
+    r = read_request(0, WIRE_DATA + 1);
+    lose(&r, -EBADMSG);
+    r = request(SYS_openat);
+    add_in(&r, 1, "no end", 6);
+    lose(&r, -EBADMSG);
+    r = request(SYS_openat);
+    add_in(&r, 1, "two\0ends", 9);
+    lose(&r, -EBADMSG);
+    r = request(SYS_ppoll);
+    r.wire.args[3] = 1; /* a mask stays with the program */
+    lose(&r, -EBADMSG);
+    assert_int_equal(shared->calls, 0);
+}
+
+static void what_has_no_row_is_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(attach_at(1, 1), 0);
+    assert_int_equal(call_plain(100000, 0, 0), -ENOSYS);
+    assert_int_equal(call_plain(SYS_fork, 0, 0), -ENOSYS);
+    assert_int_equal(call_plain(SYS_exit_group, 1, 0), -ENOSYS);
+}
+
+static struct request poll_for_ever(int fd)
+{
+    struct request r = request(SYS_poll);
+    struct pollfd polled = {fd, POLLIN, 0};
+    add_in(&r, 0, &polled, sizeof polled);
+    r.wire.out[0] = sizeof polled;
+    r.wire.args[1] = 1;
+    r.wire.args[2] = UINT32_MAX;
+    return r;
+}
+
+static void cancel(uint64_t which)
+{
+    struct wire_cancel c = {.channel = 1, .sequence = which};
+    ask_door(FRAME_CANCEL, &c, sizeof c, NULL);
+}
+
+/* Whether it comes before, at the beginning or during the call: it ends it. */
+static void a_blocked_call_is_canceled(void **state)
+{
+    struct request r;
+    int pair[2];
+    (void)state;
+    assert_int_equal(attach_at(1, 1), 0);
+    r = request(SYS_pipe2);
+    add_out(&r, 0, sizeof pair);
+    assert_int_equal(call(&r), 0);
+    memcpy(pair, got.out, sizeof pair);
+    for (int i = 0; i < 300; i++) {
+        r = i % 2 ? read_request(pair[0], 10) : poll_for_ever(pair[0]);
+        if (i % 3 == 0)
+            cancel(sequence + 1);
+        send_request(&r);
+        if (i % 3)
+            cancel(sequence);
+        assert_true(receive_reply());
+        assert_int_equal(got.reply.result, -EINTR);
+        assert_int_equal(got.reply.flags, WIRE_CANCELED);
+    }
+    cancel(sequence); /* too late */
+    r = write_request(pair[1], "x");
+    assert_int_equal(call(&r), 1);
+    cancel(sequence - 1);
+    r = read_request(pair[0], 10);
+    assert_int_equal(call(&r), 1);
+    assert_int_equal(got.reply.flags, 0);
+}
+
+static void a_blocked_call_outlives_its_stream(void **state)
+{
+    int pair[2];
+    (void)state;
+    assert_int_equal(attach_at(1, 1), 0);
+    struct request r = request(SYS_pipe2);
+    add_out(&r, 0, sizeof pair);
+    assert_int_equal(call(&r), 0);
+    memcpy(pair, got.out, sizeof pair);
+    struct request reading = read_request(pair[0], 10);
+    send_request(&reading);
+    while (shared->calls < 1) /* the second one is being executed or comes */
+        ;
+    assert_int_equal(attach_at(1, sequence), 0);
+    send_request(&reading);
+    int first = stream;
+    uint64_t blocked = sequence;
+    stream = -1;
+    struct wire_channel wire = {.channel = 2, .sequence = 1};
+    int other[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, other), 0);
+    assert_int_equal(ask_door(FRAME_CHANNEL, &wire, sizeof wire, &other[1]), 0);
+    close(other[1]);
+    stream = other[0];
+    sequence = 0;
+    r = write_request(pair[1], "late");
+    r.header.channel = 2;
+    assert_int_equal(call(&r), 4);
+    close(stream);
+    stream = first;
+    assert_true(receive_reply());
+    assert_int_equal(got.header.sequence, blocked);
+    assert_int_equal(got.reply.result, 4);
+    assert_memory_equal(got.out, "late", 4);
+}
+
+static void identity_is_the_programs(void **state)
+{
+    (void)state;
+    assert_int_equal(attach_at(1, 1), 0);
+    assert_int_equal(call_plain(SYS_getpgid, 0, 0), getpgrp());
+    assert_int_equal(call_plain(SYS_getpgid, KNOWN, 0), getpgrp());
+    assert_int_equal(call_plain(SYS_setpgid, 0, KNOWN), 0);
+    assert_int_equal(call_plain(SYS_getpgid, 0, 0), KNOWN);
+    struct request r = request(SYS_socketpair);
+    int pair[2];
+    r.wire.args[0] = AF_UNIX;
+    r.wire.args[1] = SOCK_STREAM;
+    add_out(&r, 3, sizeof pair);
+    assert_int_equal(call(&r), 0);
+    memcpy(pair, got.out, sizeof pair);
+    r = request(SYS_getsockopt);
+    uint32_t size = sizeof(struct ucred);
+    r.wire.args[0] = (uint64_t)pair[0];
+    r.wire.args[1] = SOL_SOCKET;
+    r.wire.args[2] = SO_PEERCRED;
+    add_out(&r, 3, size);
+    add_in(&r, 4, &size, sizeof size);
+    r.wire.out[4] = sizeof size;
+    assert_int_equal(call(&r), 0);
+    assert_int_equal(((struct ucred *)got.out)->pid, KNOWN);
+}
+
+static void large_transfers_are_whole(void **state)
+{
+    static struct {
+        struct request r;
+        char more[WIRE_DATA];
+    } large;
+    (void)state;
+    assert_int_equal(attach_at(1, 1), 0);
+    int64_t fd = call_open(path_of("large"), O_RDWR | O_CREAT | O_TRUNC);
+    large.r = request(SYS_pwrite64);
+    large.r.wire.args[0] = (uint64_t)fd;
+    large.r.wire.args[1] = 1;
+    large.r.wire.args[2] = large.r.wire.in[1] = WIRE_DATA;
+    large.r.header.length = sizeof large.r.wire + WIRE_DATA;
+    char *data = large.r.in;
+    for (size_t i = 0; i < WIRE_DATA; i++)
+        data[i] = (char)(i * 7 + i / 251);
+    char *at = (char *)&large.r;
+    for (size_t left = sizeof large.r.header + large.r.header.length; left;) {
+        ssize_t sent = send(stream, at, left, MSG_NOSIGNAL);
+        assert_true(sent > 0);
+        at += sent;
+        left -= (size_t)sent;
+    }
+    sequence++;
+    assert_true(receive_reply());
+    assert_int_equal(got.reply.result, WIRE_DATA);
+    struct request r = request(SYS_pread64);
+    r.wire.args[0] = (uint64_t)fd;
+    add_out(&r, 1, WIRE_DATA);
+    r.wire.args[2] = WIRE_DATA;
+    r.wire.flags = WIRE_CLAMPED;
+    assert_int_equal(call(&r), WIRE_DATA);
+    assert_int_equal(got.reply.flags, WIRE_REGULAR);
+    assert_memory_equal(got.out, data, WIRE_DATA);
+}
+
+static void messages_carry_descriptors(void **state)
+{
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control = {.header = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+    struct wire_msg m = {0, sizeof control, 3, 0}, *received = (void *)got.out;
+    int pair[2];
+    char bytes[sizeof m + sizeof control + 3];
+    (void)state;
+    assert_int_equal(attach_at(1, 1), 0);
+    struct request r = request(SYS_socketpair);
+    r.wire.args[0] = AF_UNIX;
+    r.wire.args[1] = SOCK_STREAM;
+    add_out(&r, 3, sizeof pair);
+    assert_int_equal(call(&r), 0);
+    memcpy(pair, got.out, sizeof pair);
+    memcpy(CMSG_DATA(&control.header), &pair[1], sizeof(int));
+    memcpy(bytes, &m, sizeof m);
+    memcpy(bytes + sizeof m, &control, sizeof control);
+    memcpy(bytes + sizeof m + sizeof control, "abc", 3);
+    r = request(SYS_sendmsg);
+    r.wire.args[0] = (uint64_t)pair[0];
+    add_in(&r, 1, bytes, sizeof bytes);
+    assert_int_equal(call(&r), 3);
+    m.data = 100;
+    r = request(SYS_recvmsg);
+    r.wire.args[0] = (uint64_t)pair[1];
+    add_in(&r, 1, &m, sizeof m);
+    r.wire.out[1] = (uint32_t)(sizeof m + sizeof control + 100);
+    assert_int_equal(call(&r), 3);
+    assert_int_equal(received->data, 3);
+    assert_int_equal(received->control, sizeof control);
+    memcpy(&control, received + 1, sizeof control);
+    assert_int_equal(control.header.cmsg_type, SCM_RIGHTS);
+    assert_memory_equal((char *)(received + 1) + sizeof control, "abc", 3);
+    int passed;
+    memcpy(&passed, CMSG_DATA(&control.header), sizeof passed);
+    assert_int_equal(passed, pair[1] + 1);
+}
+
+static void the_table_can_be_listed(void **state)
+{
+    struct frame_offer *offer = (void *)frame.payload;
+    uint64_t image = 99;
+    uint32_t from = 0, size;
+    (void)state;
+    assert_int_equal(attach_at(1, 1), 0);
+    int64_t fd = call_open(path_of("listed"), O_RDWR | O_CREAT | O_TRUNC);
+    assert_int_equal(ask_door(FRAME_LIST, &image, sizeof image, NULL), 0);
+    assert_int_equal(offer->image, 99);
+    size = offer->table;
+    assert_int_equal(ask_door(FRAME_PIECE, &from, sizeof from, NULL), size);
+    assert_true(fds_valid(frame.payload, frame.header.length));
+    const struct fds_header *h = (const void *)frame.payload;
+    const struct fds_entry *e = fds_entries(h);
+    while (e->number != fd)
+        assert_ptr_not_equal(++e, fds_entries(h) + h->count);
+    assert_string_equal(fds_string(h, e->path), path_of("listed"));
+}
+
+static int make_directory(void **state)
+{
+    (void)state;
+    return !mkdtemp(directory);
+}
+
+static int remove_directory(void **state)
+{
+    static const char *const names[] = {"f", "once", "large", "listed"};
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        unlink(path_of(names[i]));
+    return rmdir(directory);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, start, finish)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(writes_and_reads_a_file),
+        TEST(numbers_are_the_programs),
+        TEST(its_own_descriptors_are_not_there),
+        TEST(a_known_sequence_is_answered_again_not_executed),
+        TEST(other_sequences_cost_the_connection_only),
+        TEST(broken_frames_are_named),
+        TEST(wrong_lengths_execute_nothing),
+        TEST(what_has_no_row_is_refused),
+        TEST(a_blocked_call_is_canceled),
+        TEST(a_blocked_call_outlives_its_stream),
+        TEST(identity_is_the_programs),
+        TEST(large_transfers_are_whole),
+        TEST(messages_carry_descriptors),
+        TEST(the_table_can_be_listed),
+    };
+    return cmocka_run_group_tests(tests, make_directory, remove_directory);
+}
