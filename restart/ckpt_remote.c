@@ -13,6 +13,7 @@
 #include "stubs/net.h"
 #include "stubs/raw.h"
 #include "stubs/remote.h"
+#include "stubs/thread.h"
 
 /* --- descriptors go to the shadow --- */
 
@@ -161,10 +162,16 @@ long remote_identity(struct image_process *p)
 
 /* --- after a restart --- */
 
+static void forget(struct remote_thread *t)
+{
+    channel_forget(&t->channel);
+}
+
 void remote_resume(void)
 {
     int32_t home_pid = resume_process.pid;
-    channel_forget(channel_mine());
+    remote_thread_each(forget);
+    channel_forget_line();
     if (hijack_params.remote == REMOTE_OFF && remote.mode == REMOTE_OFF)
         return;
     remote.mode = REMOTE_OFF;

@@ -1,5 +1,6 @@
 /* channel.c - see channel.h. */
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -14,11 +15,23 @@
 #define ATTEMPTS   64  /* connections that break over one request before it is given up */
 #define LOST       (-EPIPE)
 
-static struct channel first = {.fd = -1, .signals = -1, .line = {.fd = -1}, .number = 1};
+/* The door of the shadow, for all threads. */
+static struct link line = {.fd = -1};
+static int line_lock; /* a futex: 0 free, 1 taken, 2 awaited */
 
-struct channel *channel_mine(void)
+static void lock(void)
 {
-    return &first;
+    int state = 0;
+    if (__atomic_compare_exchange_n(&line_lock, &state, 1, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        return;
+    while (__atomic_exchange_n(&line_lock, 2, __ATOMIC_ACQUIRE))
+        raw(SYS_futex, &line_lock, FUTEX_WAIT, 2, NULL);
+}
+
+static void unlock(void)
+{
+    if (__atomic_exchange_n(&line_lock, 0, __ATOMIC_RELEASE) == 2)
+        raw(SYS_futex, &line_lock, FUTEX_WAKE, 1);
 }
 
 /* --- connecting --- */
@@ -45,31 +58,38 @@ static int moved_up(int fd)
     return (int)up;
 }
 
-struct link *channel_line(struct channel *c)
+/* Asks the door, connecting first where there is no connection. */
+static long ask(unsigned type, const void *payload, size_t size, const int *fds, size_t count)
 {
-    if (c->line.fd < 0 && link_open(&c->line) == 0)
-        c->line.fd = moved_up(c->line.fd);
-    return c->line.fd < 0 ? NULL : &c->line;
+    lock();
+    if (line.fd < 0 && link_open(&line) == 0)
+        line.fd = moved_up(line.fd);
+    long result = line.fd < 0 ? -EIO : link_ask(&line, type, payload, size, fds, count);
+    if (result < 0 && line.fd >= 0)
+        link_close(&line);
+    unlock();
+    return result;
+}
+
+long channel_ask(unsigned type, const void *payload, size_t size)
+{
+    return ask(type, payload, size, NULL, 0);
 }
 
 /* A stream in place of the one that broke, if there was one. */
 static int connect_stream(struct channel *c)
 {
     struct wire_channel request = {.channel = c->number, .sequence = c->sequence};
-    struct link *line = channel_line(c);
     int pair[2];
     shut(&c->fd);
-    if (!line)
-        return -EIO;
     if (raw_failed(raw(SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)))
         return -EIO;
-    int error = link_ask(line, FRAME_CHANNEL, &request, sizeof request, &pair[1], 1);
+    long error = ask(FRAME_CHANNEL, &request, sizeof request, &pair[1], 1);
     raw(SYS_close, pair[1]);
     c->fd = moved_up(pair[0]);
     if (error >= 0)
         return 0;
     shut(&c->fd);
-    link_close(&c->line);
     return error == -EPIPE || error == -ECONNRESET ? LOST : -EIO;
 }
 
@@ -113,8 +133,8 @@ static int send_request(struct channel *c)
         struct wire_request request;
     } head;
     size_t left = sizeof head + bytes_in(&c->call.request);
-    frame_header(&head.header, FRAME_CALL, c->line.session, c->sequence, left - sizeof head.header);
-    head.header.epoch = c->line.epoch;
+    frame_header(&head.header, FRAME_CALL, line.session, c->sequence, left - sizeof head.header);
+    head.header.epoch = line.epoch;
     head.header.channel = c->number;
     head.request = c->call.request;
     struct msghdr m = message(c, &head, sizeof head, c->call.in, c->call.in_count);
@@ -140,7 +160,7 @@ static int check_reply(const struct channel *c)
     size_t sum = sizeof c->reply.reply;
     int error = wire_check(h);
     if (!error && (h->type != (FRAME_CALL | FRAME_REPLY) || h->channel != c->number ||
-                   h->session != c->line.session || h->sequence != c->sequence))
+                   h->session != line.session || h->sequence != c->sequence))
         error = -EILSEQ;
     for (int i = 0; i < CALL_ARGS; i++) {
         if (c->reply.reply.out[i] > c->call.request.out[i])
@@ -204,7 +224,9 @@ static int watch_signals(struct channel *c, uint64_t mask)
 static void cancel(struct channel *c)
 {
     struct wire_cancel request = {.channel = c->number, .sequence = c->sequence};
-    link_tell(&c->line, FRAME_CANCEL, &request, sizeof request);
+    lock();
+    link_tell(&line, FRAME_CANCEL, &request, sizeof request);
+    unlock();
 }
 
 /* Until the whole reply is there: 1, or -errno. */
@@ -262,10 +284,20 @@ void channel_close(struct channel *c)
 {
     shut(&c->fd);
     shut(&c->signals);
-    link_close(&c->line);
 }
 
 void channel_forget(struct channel *c)
 {
-    c->fd = c->signals = c->line.fd = -1;
+    c->fd = c->signals = -1;
+}
+
+void channel_close_line(void)
+{
+    link_close(&line);
+}
+
+void channel_forget_line(void)
+{
+    line.fd = -1;
+    line_lock = 0;
 }

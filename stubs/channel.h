@@ -1,9 +1,9 @@
 /*
  * channel.h - one thread's stream of remote calls to its worker in the shadow (stubs/wire.h).
  *
- * The flow is: channel_mine(); channel_call() for each request. It connects when there is no
- * connection - the first time, after a restart, after the connection broke - and goes on where the
- * last request was, so that each is executed exactly once.
+ * The flow is: channel_call() for each request of the thread (thread.h). It connects when there is
+ * no connection - the first time, after a restart, after the connection broke - and goes on where
+ * the last request was, so that each is executed exactly once.
  *
  * Freestanding; all signals are blocked. After a restart channel_forget() drops descriptors that
  * are not ours any more.
@@ -40,31 +40,30 @@ struct channel {
     int fd;            /* the stream; -1: none */
     int signals;       /* signalfd(2): readable when a signal waits for the program; -1: none */
     uint64_t watched;  /* mask of `signals` */
-    struct link line;  /* the shadow's door, for FRAME_CHANNEL and FRAME_CANCEL */
     uint32_t number;   /* from 1 */
     uint32_t spins;    /* how long to wait awake: answers came quickly of late */
     uint64_t sequence; /* of the last request */
     struct channel_call call;
     struct channel_reply reply;
     struct iovec parts[CHANNEL_PARTS + 2]; /* of the frame on its way */
-    size_t received;                      /* bytes of the reply, all in all */
+    size_t received;                       /* bytes of the reply, all in all */
     unsigned char data[WIRE_MAX_PAYLOAD]; /* what follows it: reply.out[] bytes for each argument */
 };
-
-/* The calling thread's channel. */
-struct channel *channel_mine(void);
 
 /* Sends c->call and waits for the reply, into c->reply and c->data. While it waits, signals outside
  * `mask` cancel the call (then reply.flags may have WIRE_CANCELED). 0 when there is a reply, else
  * -errno: -EFAULT, a bad pointer among the parts; -EIO, there is no shadow any more. */
 int channel_call(struct channel *c, uint64_t mask);
 
-/* The shadow's door, connected; or NULL: there is no shadow. */
-struct link *channel_line(struct channel *c);
+/* Asks the shadow's door (FRAME_QUIT...): the answer's status, or -errno. One connection serves all
+ * threads. */
+long channel_ask(unsigned type, const void *payload, size_t size);
 
 /* Closes the descriptors: remote I/O ends. */
 void channel_close(struct channel *c);
-/* Forgets them: they were another process's. */
+/* Forgets them: they were another process's. channel_forget_line() likewise, for the door. */
 void channel_forget(struct channel *c);
+void channel_close_line(void);
+void channel_forget_line(void);
 
 #endif

@@ -250,9 +250,8 @@ long emulate_setrlimit(struct remote_call *call)
 
 void emulate_quit(void)
 {
-    struct link *line = remote.mode == REMOTE_OFF ? NULL : channel_line(channel_mine());
-    if (line)
-        link_ask(line, FRAME_QUIT, NULL, 0, NULL, 0);
+    if (remote.mode != REMOTE_OFF)
+        channel_ask(FRAME_QUIT, NULL, 0);
 }
 
 long emulate_exit_group(struct remote_call *call)

@@ -13,6 +13,7 @@
 #include "stubs/emulate.h"
 #include "stubs/mem.h"
 #include "stubs/raw.h"
+#include "stubs/thread.h"
 
 #define PAGE 4096UL
 #ifndef MAP_FIXED_NOREPLACE
@@ -22,14 +23,16 @@
 /* What the caller of mmap() is told of a descriptor that cannot be mapped (mmap(2)). */
 static long check_file(struct remote_call *call, long fd, size_t *size)
 {
-    static struct stat st;
-    const long fstat[CALL_ARGS] = {fd, (long)&st}, fcntl[CALL_ARGS] = {fd, F_GETFL};
+    struct remote_thread *t = remote_thread();
+    if (!t)
+        return -ENOMEM;
+    const long fstat[CALL_ARGS] = {fd, (long)&t->stat}, fcntl[CALL_ARGS] = {fd, F_GETFL};
     long result = remote_forward(call, SYS_fstat, fstat);
     if (result < 0)
         return result;
-    if (!S_ISREG(st.st_mode))
+    if (!S_ISREG(t->stat.st_mode))
         return -ENODEV;
-    *size = (size_t)st.st_size;
+    *size = (size_t)t->stat.st_size;
     result = remote_forward(call, SYS_fcntl, fcntl);
     return result >= 0 && (result & O_ACCMODE) == O_WRONLY ? -EACCES : result < 0 ? result : 0;
 }

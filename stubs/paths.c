@@ -5,11 +5,9 @@
 #include "stubs/mem.h"
 #include "stubs/paths.h"
 #include "stubs/raw.h"
-#include "stubs/wire.h"
+#include "stubs/thread.h"
 
 #define TEXT_MOST (1u << 20) /* of one file of /proc */
-
-static char path[WIRE_PATH];
 
 /* The length of `prefix` if the path begins so and a component ends there. */
 static size_t starts(const char *s, const char *prefix)
@@ -70,17 +68,16 @@ void paths_translate(char *s, size_t size)
 /* --- texts --- */
 
 /* Copies the file to a new one at home. Its number there, or -errno. */
-static long copy_home(struct remote_call *call, int from, long flags)
+static long copy_home(struct remote_call *call, struct remote_thread *t, int from, long flags)
 {
-    static char buffer[16384];
     long cloexec = flags & O_CLOEXEC ? 1 : 0; /* MFD_CLOEXEC */
-    const long make[CALL_ARGS] = {(long)path, cloexec};
+    const long make[CALL_ARGS] = {(long)t->path, cloexec};
     long to = remote_forward(call, SYS_memfd_create, make), got = 0;
     for (size_t sum = 0; to >= 0 && sum < TEXT_MOST; sum += (size_t)got) {
-        got = raw(SYS_read, from, buffer, sizeof buffer);
+        got = raw(SYS_read, from, t->text, sizeof t->text);
         if (got <= 0)
             break;
-        const long write[CALL_ARGS] = {to, (long)buffer, got};
+        const long write[CALL_ARGS] = {to, (long)t->text, got};
         got = remote_forward(call, SYS_write, write);
     }
     if (to < 0)
@@ -91,13 +88,13 @@ static long copy_home(struct remote_call *call, int from, long flags)
 }
 
 /* 0: it is no text (a directory): the shadow's own must do. */
-static int open_here(struct remote_call *call, long flags, long *result)
+static int open_here(struct remote_call *call, struct remote_thread *t, long flags, long *result)
 {
-    paths_translate(path, sizeof path);
-    long fd = raw(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    paths_translate(t->path, sizeof t->path);
+    long fd = raw(SYS_openat, AT_FDCWD, t->path, O_RDONLY | O_CLOEXEC);
     if (flags & O_DIRECTORY || raw_failed(fd))
         return 0;
-    *result = (flags & O_ACCMODE) == O_RDONLY ? copy_home(call, (int)fd, flags) : -EACCES;
+    *result = (flags & O_ACCMODE) == O_RDONLY ? copy_home(call, t, (int)fd, flags) : -EACCES;
     raw(SYS_close, fd);
     return *result != -EISDIR;
 }
@@ -117,8 +114,12 @@ int paths_here(struct remote_call *call, long number, const long *args, long *re
     int opens = number == SYS_open || number == SYS_openat;
     if (!at && !opens && number != SYS_readlink)
         return 0;
+    struct remote_thread *t = remote_thread();
+    if (!t)
+        return 0;
+    char *path = t->path;
     if (remote_read(path, (const void *)args[at], 6) || strncmp(path, "/proc/", 6) != 0 ||
-        remote_string(path, (const void *)args[at], sizeof path) < 0)
+        remote_string(path, (const void *)args[at], sizeof t->path) < 0)
         return 0;
     size_t own = own_prefix(path);
     const char *rest = path + own;
@@ -129,5 +130,5 @@ int paths_here(struct remote_call *call, long number, const long *args, long *re
             *result = read_link(args + at + 1);
         return !opens;
     }
-    return opens && open_here(call, args[at + 1], result);
+    return opens && open_here(call, t, args[at + 1], result);
 }

@@ -2,15 +2,14 @@
 #include <time.h>
 
 #include "stubs/agent.h"
-#include "stubs/channel.h"
 #include "stubs/emulate.h"
-#include "stubs/encode.h"
 #include "stubs/handler.h"
 #include "stubs/mem.h"
 #include "stubs/net.h"
 #include "stubs/paths.h"
 #include "stubs/raw.h"
 #include "stubs/remote.h"
+#include "stubs/thread.h"
 
 #define PAGE         4096
 #define KERNEL_FLAGS 1 /* index of sa_flags in the kernel's struct sigaction */
@@ -179,11 +178,11 @@ static int wait_mask(const struct remote_call *call, const struct call *row, con
 static void pass_signals(struct remote_call *call)
 {
     static const struct timespec now;
-    static siginfo_t info;
+    struct remote_thread *t = remote_thread();
     uint64_t set = remote.signalfds & *call->mask;
     long signal;
-    while (set && (signal = raw(SYS_rt_sigtimedwait, &set, &info, &now, sizeof set)) > 0) {
-        const long args[CALL_ARGS] = {remote.pid, signal, (long)&info};
+    while (t && set && (signal = raw(SYS_rt_sigtimedwait, &set, &t->info, &now, sizeof set)) > 0) {
+        const long args[CALL_ARGS] = {remote.pid, signal, (long)&t->info};
         remote_forward(call, SYS_rt_sigqueueinfo, args);
     }
 }
@@ -213,22 +212,23 @@ static void stop_for_terminal(struct remote_call *call, int signal)
 
 /* --- one request --- */
 
-static struct encode encoded;
-
 /* CALL_AGAIN when it was ended by a signal and must be made again. */
 #define CALL_AGAIN (-512)
 static long forward_once(struct remote_call *call, const struct call *row, long number,
                          const long *args, uint64_t mask)
 {
-    struct channel *c = channel_mine();
+    struct remote_thread *t = remote_thread();
     int restarts = 0;
-    int error = encode_request(c, &encoded, row, number, args);
+    if (!t)
+        return -ENOMEM;
+    struct channel *c = &t->channel;
+    int error = encode_request(c, &t->encoded, row, number, args);
     c->call.request.flags |= call->flags;
     if (!error)
         error = channel_call(c, mask & ~remote.signalfds);
     if (error)
         return error;
-    long result = encode_finish(c, &encoded, args);
+    long result = encode_finish(c, &t->encoded, args);
     if (c->reply.reply.flags & WIRE_STOP)
         stop_for_terminal(call, (int)-result);
     else if (!(c->reply.reply.flags & WIRE_CANCELED))
@@ -270,7 +270,7 @@ static int is_transfer(long number)
 static long after(struct remote_call *call, const struct call *row, long number, const long *args,
                   uint64_t mask, long result)
 {
-    const struct channel *c = channel_mine();
+    const struct channel *c = &remote_thread()->channel;
     if (result >= 0)
         note_signalfd(number, args);
     if (result == -EPIPE && number != SYS_connect &&

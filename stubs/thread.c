@@ -1,0 +1,72 @@
+/* thread.c - see thread.h. Entries are never freed, only used again: a list without locks. */
+#include <sys/mman.h>
+
+#include "stubs/raw.h"
+#include "stubs/thread.h"
+
+static struct remote_thread first = {.channel = {.number = 1, .fd = -1, .signals = -1}};
+static struct remote_thread *all = &first;
+static uint32_t channels = 1;
+
+static int take(struct remote_thread *t, uintptr_t pointer)
+{
+    uintptr_t none = 0;
+    return __atomic_compare_exchange_n(&t->pointer, &none, pointer, 0, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_RELAXED);
+}
+
+static struct remote_thread *find(uintptr_t pointer)
+{
+    for (struct remote_thread *t = __atomic_load_n(&all, __ATOMIC_ACQUIRE); t; t = t->next)
+        if (t->pointer == pointer)
+            return t;
+    return NULL;
+}
+
+static struct remote_thread *reuse(uintptr_t pointer)
+{
+    for (struct remote_thread *t = __atomic_load_n(&all, __ATOMIC_ACQUIRE); t; t = t->next)
+        if (!t->pointer && take(t, pointer))
+            return t;
+    return NULL;
+}
+
+static struct remote_thread *add(uintptr_t pointer)
+{
+    long at = raw(SYS_mmap, 0, sizeof(struct remote_thread), PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (raw_failed(at))
+        return NULL;
+    struct remote_thread *t = (struct remote_thread *)at;
+    t->pointer = pointer;
+    t->channel.fd = t->channel.signals = -1;
+    t->channel.number = __atomic_add_fetch(&channels, 1, __ATOMIC_RELAXED);
+    t->next = __atomic_load_n(&all, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(&all, &t->next, t, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+        ;
+    return t;
+}
+
+struct remote_thread *remote_thread(void)
+{
+    uintptr_t pointer = thread_pointer();
+    struct remote_thread *t = find(pointer);
+    if (!t)
+        t = reuse(pointer);
+    return t ? t : add(pointer);
+}
+
+void remote_thread_end(void)
+{
+    struct remote_thread *t = find(thread_pointer());
+    if (!t)
+        return;
+    channel_close(&t->channel);
+    __atomic_store_n(&t->pointer, 0, __ATOMIC_RELEASE);
+}
+
+void remote_thread_each(void (*each)(struct remote_thread *t))
+{
+    for (struct remote_thread *t = __atomic_load_n(&all, __ATOMIC_ACQUIRE); t; t = t->next)
+        each(t);
+}

@@ -1,0 +1,42 @@
+/*
+ * thread.h - what remote I/O keeps for each thread of the program: its channel, and room for the
+ * call that it makes.
+ *
+ * Found by the thread pointer, which a restart gives back unchanged. Threads come to it one by one,
+ * each with all its signals blocked; a thread's own is touched by no other thread but a checkpoint,
+ * for which all stand still.
+ */
+#ifndef STUBS_THREAD_H
+#define STUBS_THREAD_H
+
+#include <signal.h>
+#include <sys/stat.h>
+
+#include "stubs/channel.h"
+#include "stubs/encode.h"
+
+struct remote_thread {
+    uintptr_t pointer; /* the thread's; 0: free */
+    struct remote_thread *next;
+    struct channel channel;
+    struct encode encoded;
+    /* for calls of our own, in a part of the program's */
+    char path[WIRE_PATH];
+    char text[16384];
+    struct stat stat;
+    siginfo_t info;
+};
+
+/* The calling thread's, made when it has none. NULL: no memory. */
+struct remote_thread *remote_thread(void);
+
+/* The calling thread ends: its channel is closed. */
+void remote_thread_end(void);
+
+/* Calls `each` for all. */
+void remote_thread_each(void (*each)(struct remote_thread *t));
+
+/* The thread pointer, in arch/ARCH/thread_arch.h. */
+#include "thread_arch.h"
+
+#endif
