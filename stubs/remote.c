@@ -29,7 +29,7 @@ static int transfer(long direction, void *ours, const void *theirs, size_t size)
     struct iovec here = {ours, size}, there = {(void *)theirs, size};
     if (!size)
         return 0;
-    return raw(direction, raw(SYS_getpid), &here, 1, &there, 1, 0) == (long)size ? 0 : -EFAULT;
+    return raw(direction, hijack_params.pid, &here, 1, &there, 1, 0) == (long)size ? 0 : -EFAULT;
 }
 
 int remote_read(void *to, const void *from, size_t size)
