@@ -162,3 +162,33 @@ int agent_call(struct target *target, const char *function, int64_t *result, str
     *result = (int64_t)value;
     return code;
 }
+
+/* --- from outside --- */
+
+static int peek_params(pid_t pid, struct hijack_params *params)
+{
+    struct maps maps;
+    struct objects *objects = NULL;
+    struct failure ignored;
+    taddr address;
+    if (maps_read(pid, &maps, &ignored) < 0)
+        return -ESRCH;
+    int code = objects_open(pid, &maps, &objects, &ignored);
+    const struct object *agent = code < 0 ? NULL : objects_named(objects, LOAD_LIBRARY);
+    if (!agent || !object_symbol(objects, agent, "hijack_params", &address))
+        code = -ENOENT;
+    else
+        code = proc_read_memory(pid, address, params, sizeof *params);
+    objects_free(objects);
+    maps_free(&maps);
+    return code < 0 ? code : params->version == HIJACK_AGENT_VERSION ? 0 : -EPROTO;
+}
+
+int agent_find_shadow(pid_t pid, struct control *c, struct control_status *status)
+{
+    static struct hijack_params params;
+    int code = control_find(pid, c, status);
+    if (code != -ENOENT || !control_has_agent(pid) || peek_params(pid, &params) < 0)
+        return code;
+    return control_find_at(pid, params.socket, c, status) == 0 ? 0 : code;
+}

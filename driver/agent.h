@@ -11,6 +11,7 @@
 
 #include "driver/load.h"
 #include "driver/target.h"
+#include "shadow/control.h"
 #include "stubs/agent.h"
 #include "stubs/record.h"
 
@@ -30,6 +31,11 @@ int agent_write_record(struct target *target, const struct hijack_record *record
 int agent_write_params(struct target *target, const struct hijack_params *params,
                        struct failure *f);
 int agent_read_params(struct target *target, struct hijack_params *params, struct failure *f);
+
+/* The shadow of process `pid`, which need not be stopped: control_find(); or, where the hijack was
+ * ordered with another runtime directory than ours, by the name of the socket that the library in
+ * the process has (that needs ptrace's permission to read it). As control_find(). */
+int agent_find_shadow(pid_t pid, struct control *c, struct control_status *status);
 
 /* Calls one of the agent's functions without arguments (stubs/agent.h); *result is its own, >= 0 or
  * -errno. */

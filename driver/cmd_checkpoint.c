@@ -23,6 +23,7 @@
 #include <dirent.h>
 #include <unistd.h>
 
+#include "driver/agent.h"
 #include "driver/blocked.h"
 #include "driver/commands.h"
 #include "driver/options.h"
@@ -140,7 +141,7 @@ static int check_process(struct work *w)
 static int find_shadow(struct work *w)
 {
     int pid = (int)w->a->pid;
-    int error = control_find(w->a->pid, &w->control, &w->status);
+    int error = agent_find_shadow(w->a->pid, &w->control, &w->status);
     if (!error)
         return 0;
     w->control.fd = -1;

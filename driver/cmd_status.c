@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "driver/agent.h"
 #include "driver/commands.h"
 #include "driver/options.h"
 #include "shadow/control.h"
@@ -124,6 +125,8 @@ static int show(void *context, struct control *c, const struct control_status *s
 
 static void show_orphan(struct listing *l, pid_t pid)
 {
+    static struct control_status status;
+    struct control c;
     struct control_process process;
     char text[128];
     for (int i = 0; i < l->known_count; i++)
@@ -131,6 +134,11 @@ static void show_orphan(struct listing *l, pid_t pid)
             return;
     if (!control_has_agent(pid) || control_process(pid, &process))
         return;
+    if (agent_find_shadow(pid, &c, &status) == 0) { /* in another runtime directory than ours */
+        show(l, &c, &status);
+        control_close(&c);
+        return;
+    }
     separate(l);
     if (l->a->json)
         printf("{\"pid\": %d, \"name\": %s, \"shadow\": null}", (int)pid,

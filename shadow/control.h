@@ -8,7 +8,8 @@
  *
  * Invariants: sockets are looked for only in directories that nobody but their user can write
  * (lstat: no symbolic link, right owner, 0700), and spoken to only when the process behind is that
- * user's. Hosted; errors are -errno, and text where the user needs more. One thread.
+ * user's. Sockets of ours that nobody listens on any more are removed on the way. Hosted; errors
+ * are -errno, and text where the user needs more. One thread.
  */
 #ifndef SHADOW_CONTROL_H
 #define SHADOW_CONTROL_H
@@ -82,6 +83,10 @@ int control_each(uid_t uid,
 /* The shadow whose application is process `pid`, as we see it (pid and start time agree). 0;
  * -ENOENT: it has none; -ESRCH: there is no such process. */
 int control_find(pid_t pid, struct control *c, struct control_status *status);
+
+/* The same by the name of its socket, which another word than its place tells to be the process's;
+ * wherever that is, the same is asked of it. -EACCES: the directory is not its user's alone. */
+int control_find_at(pid_t pid, const char *path, struct control *c, struct control_status *status);
 
 /* Is this the status of process `pid`, seen from our pid namespace? */
 bool control_is_of(const struct frame_status *status, pid_t pid);

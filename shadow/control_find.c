@@ -120,11 +120,34 @@ struct walk {
     void *context;
 };
 
-static int visit_socket(const struct walk *walk, const char *path)
+/* Removes a socket in our own directory whose shadow was killed. First it is put aside: a new
+ * shadow of the session, which is what a restart makes, may have taken the name just now. */
+static void bury(const char *directory, const char *path)
+{
+    struct stat st;
+    struct control c;
+    char aside[CONTROL_SOCKET];
+    if (!is_private(directory, geteuid()) || lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode))
+        return;
+    snprintf(aside, sizeof aside, "%.*s.dead", (int)(strlen(path) - strlen(".sock")), path);
+    if (rename(path, aside) < 0)
+        return;
+    int error = control_open(&c, aside, NULL);
+    if (error != -ECONNREFUSED)
+        link(aside, path);
+    if (!error)
+        control_close(&c);
+    unlink(aside);
+}
+
+static int visit_socket(const struct walk *walk, const char *directory, const char *path)
 {
     static struct control_status status;
     struct control c;
-    if (control_open(&c, path, NULL))
+    int error = control_open(&c, path, NULL);
+    if (error == -ECONNREFUSED)
+        bury(directory, path);
+    if (error)
         return 0; /* nobody there any more, or none of ours */
     int result = control_status(&c, &status) ? 0 : walk->each(walk->context, &c, &status);
     control_close(&c);
@@ -142,7 +165,7 @@ static int visit_directory(const struct walk *walk, const char *directory)
         if (length < 6 || strcmp(entry->d_name + length - 5, ".sock"))
             continue;
         snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
-        result = visit_socket(walk, path);
+        result = visit_socket(walk, directory, path);
     }
     if (stream)
         closedir(stream);
@@ -216,6 +239,25 @@ static int match(void *context, struct control *c, const struct control_status *
     *search->status = *status;
     c->fd = -1; /* the caller's now */
     return 1;
+}
+
+int control_find_at(pid_t pid, const char *path, struct control *c, struct control_status *status)
+{
+    struct search search = {pid, c, status};
+    struct walk walk = {match, &search};
+    struct stat st;
+    char directory[CONTROL_SOCKET];
+    size_t length = strnlen(path, CONTROL_SOCKET);
+    const char *slash = length < CONTROL_SOCKET ? strrchr(path, '/') : NULL;
+    if (!slash || slash == path || path[0] != '/' || length < 6 ||
+        strcmp(path + length - 5, ".sock"))
+        return -EINVAL;
+    snprintf(directory, sizeof directory, "%.*s", (int)(slash - path), path);
+    if (lstat(directory, &st) < 0)
+        return -errno;
+    if (!is_private(directory, geteuid() == 0 ? st.st_uid : geteuid()))
+        return -EACCES;
+    return visit_socket(&walk, directory, path) ? 0 : -ENOENT;
 }
 
 int control_find(pid_t pid, struct control *c, struct control_status *status)

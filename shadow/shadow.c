@@ -109,6 +109,25 @@ static int bind_private(int fd, const struct sockaddr_un *address)
     return result < 0 ? -errno : 0;
 }
 
+/* It gets its name (NAME.sock) when it listens already: one that nobody listens on is a dead
+ * shadow's then, and whoever finds it may remove it. */
+static int listen_under_name(int fd, const struct sockaddr_un *address)
+{
+    struct sockaddr_un early = *address;
+    size_t length = strlen(early.sun_path), suffix = sizeof ".sock" - 1;
+    if (length < suffix || strcmp(early.sun_path + length - suffix, ".sock") != 0)
+        return -EINVAL;
+    memcpy(early.sun_path + length - suffix, ".bind", suffix);
+    unlink(early.sun_path); /* of one that was killed right here */
+    int error = bind_private(fd, &early);
+    if (error)
+        return error;
+    if (listen(fd, SHADOW_PEERS) < 0 || link(early.sun_path, address->sun_path) < 0)
+        error = -errno;
+    unlink(early.sun_path);
+    return error;
+}
+
 static int open_listener(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -124,8 +143,8 @@ static int open_listener(const char *path)
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -errno;
-    error = bind_private(fd, &address);
-    if (error || lstat(path, &st) < 0 || listen(fd, SHADOW_PEERS) < 0) {
+    error = listen_under_name(fd, &address);
+    if (error || lstat(path, &st) < 0) {
         close(fd);
         return error ? error : -errno;
     }

@@ -1,6 +1,5 @@
 #!/bin/sh
-# Builds OUTPUT (trial.c with the in-target sources, hosted for once, and the starter's) and OUTPUT-tool: build.sh OUTPUT,
-# in the source tree.
+# Builds OUTPUT (trial.c with the in-target sources, hosted for once, and the starter's): build.sh OUTPUT, in the source tree.
 set -e
 arch=stubs/arch/$(uname -m)
 out=$1
@@ -10,6 +9,3 @@ ${CC:-cc} -std=gnu11 -D_GNU_SOURCE -I. -I"$arch" -Wall -Wextra -O1 -g $SAN -o "$
     stubs/spawn.c stubs/record.c stubs/link.c "$arch/spawn_clone.S" restart/ckpt_fds*.c restart/ckpt_text.c \
     restart/starter_fds*.c restart/starter_spawn.c shadow/control*.c
 rm "$out.mem.o"
-# shellcheck disable=SC2086
-${CC:-cc} -std=gnu11 -D_GNU_SOURCE -I. -I"$arch" -Wall -Wextra -O1 -g $SAN -o "$out-tool" tests/shadow/tool.c \
-    driver/blocked.c driver/options.c driver/cmd_checkpoint.c driver/cmd_status.c driver/failure.c shadow/control*.c

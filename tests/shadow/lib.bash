@@ -6,8 +6,8 @@ shadow_build() {
     export DIRECTORY=$BATS_FILE_TMPDIR
     chmod 755 "$DIRECTORY" "$BATS_RUN_TMPDIR"
     tests/shadow/build.sh "$DIRECTORY/trial"
-    cp "${BUILD:-build}/hijack-shadow" "$DIRECTORY/"
-    export TRIAL=$DIRECTORY/trial TOOL=$DIRECTORY/trial-tool SHADOW=$DIRECTORY/hijack-shadow
+    cp "${BUILD:-build}"/{hijack-shadow,gdb-hijack} "$DIRECTORY/"
+    export TRIAL=$DIRECTORY/trial TOOL=$DIRECTORY/gdb-hijack SHADOW=$DIRECTORY/hijack-shadow
 }
 
 work_begin() {
