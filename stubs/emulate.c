@@ -194,20 +194,7 @@ long emulate_sigaltstack(struct remote_call *call)
     return result;
 }
 
-/* --- threads and processes --- */
-
-/* A new thread would have no net and no channel; a child no descriptors at home. */
-long emulate_clone(struct remote_call *call)
-{
-    (void)call;
-    return -ENOSYS;
-}
-
-long emulate_clone3(struct remote_call *call)
-{
-    (void)call;
-    return -ENOSYS;
-}
+/* --- settings of the process --- */
 
 /* Syscall user dispatch is the net's, a filter would stand in its way. */
 long emulate_prctl(struct remote_call *call)
@@ -258,10 +245,4 @@ long emulate_exit_group(struct remote_call *call)
 {
     emulate_quit();
     return raw(SYS_exit_group, call->args[0]);
-}
-
-/* The only thread's end is the process's. */
-long emulate_exit(struct remote_call *call)
-{
-    return emulate_exit_group(call);
 }

@@ -96,11 +96,6 @@ long emulate_mmap(struct remote_call *call)
 }
 
 /* No mapping of a file at home is written back; the rest is this process's memory. */
-long emulate_munmap(struct remote_call *call)
-{
-    return remote_local(call, call->number, call->args);
-}
-
 long emulate_mremap(struct remote_call *call)
 {
     return remote_local(call, call->number, call->args);

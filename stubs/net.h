@@ -13,6 +13,8 @@
 #define STUBS_NET_H
 
 #include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <ucontext.h>
 
 /* Arms the net for the calling thread, with the handler. 0; -EBUSY: the program handles SIGSYS
@@ -24,6 +26,25 @@ long net_disarm(void);
  * at net_syscall_end the number is still in a register that calls preserve. */
 long net_syscall(long number, const long *args);
 extern const unsigned char net_syscall_end[];
+
+/* Arms or disarms the net of the calling thread, the handler being there. */
+long net_settle(int armed);
+
+/* --- threads (emulate_thread.c) --- */
+
+/* Makes call `number` (clone, clone3), whose new thread begins with net_thread_begin(frame), by
+ * which it leaves. The creator gets the kernel's result. */
+long net_clone(long number, const long *args, uintptr_t frame);
+void net_thread_begin(ucontext_t *frame);
+/* Unmaps the stack it stands on, and ends the thread. */
+_Noreturn void net_end_thread(uintptr_t start, size_t size);
+
+/* What a signal frame is made of: the kernel's struct ucontext, and elsewhere the extended state.
+ */
+extern const size_t net_frame_size;
+size_t net_state_size(const ucontext_t *frame); /* 0: none */
+/* Makes it the frame of a new thread whose stack ends at `top`, its extended state at `state`. */
+void net_thread_context(ucontext_t *frame, uintptr_t top, uintptr_t state);
 
 /* The handler, in arch/ARCH/net.S, and its C part, which returns the frame to leave through. */
 void net_entry(int signal, void *info, ucontext_t *frame);

@@ -5,8 +5,9 @@
  * ucontext, ours or, when the program's own call was an rt_sigreturn, the program's.
  */
         .text
-        .globl  net_entry, net_restorer, net_syscall, net_syscall_end
-        .hidden net_entry, net_restorer, net_syscall, net_syscall_end, net_main
+        .globl  net_entry, net_restorer, net_syscall, net_syscall_end, net_clone, net_end_thread
+        .hidden net_entry, net_restorer, net_syscall, net_syscall_end, net_clone, net_end_thread
+        .hidden net_main, net_thread_begin
 
         .type   net_entry, @function
 net_entry:
@@ -38,5 +39,43 @@ net_syscall_end:
         pop     %rbx
         ret
         .size   net_syscall, . - net_syscall
+
+/* long net_clone(long number, const long args[6], ucontext_t *frame): the new thread has rbx from its creator. */
+        .type   net_clone, @function
+net_clone:
+        push    %rbx
+        mov     %rdx, %rbx
+        mov     %rdi, %rax
+        mov     %rsi, %r11
+        mov     (%r11), %rdi
+        mov     8(%r11), %rsi
+        mov     16(%r11), %rdx
+        mov     24(%r11), %r10
+        mov     32(%r11), %r8
+        mov     40(%r11), %r9
+        syscall
+        test    %rax, %rax
+        jz      1f
+        pop     %rbx
+        ret
+1:      xor     %ebp, %ebp
+        mov     %rbx, %rdi
+        call    net_thread_begin
+        mov     %rbx, %rsp
+        mov     $15, %rax               /* rt_sigreturn */
+        syscall
+        hlt
+        .size   net_clone, . - net_clone
+
+/* void net_end_thread(uintptr_t start, size_t size) */
+        .type   net_end_thread, @function
+net_end_thread:
+        mov     $11, %eax               /* munmap */
+        syscall
+        xor     %edi, %edi
+        mov     $60, %eax               /* exit */
+        syscall
+        hlt
+        .size   net_end_thread, . - net_end_thread
 
         .section .note.GNU-stack, "", @progbits

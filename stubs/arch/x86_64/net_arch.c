@@ -44,23 +44,29 @@ static long dispatch(long how, uintptr_t start, size_t size)
     return raw(SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH, how, start, size, 0);
 }
 
+long net_settle(int armed)
+{
+    uintptr_t start = (uintptr_t)__ehdr_start, end = ((uintptr_t)etext + PAGE) & ~(PAGE - 1UL);
+    return armed ? dispatch(PR_SYS_DISPATCH_ON, start, end - start)
+                 : dispatch(PR_SYS_DISPATCH_OFF, 0, 0);
+}
+
 long net_arm(void)
 {
     const struct action ours = {(uintptr_t)net_entry, SA_SIGINFO | KERNEL_RESTORER,
                                 (uintptr_t)net_restorer, REMOTE_ALL};
     struct action old;
-    uintptr_t start = (uintptr_t)__ehdr_start, end = ((uintptr_t)etext + PAGE) & ~(PAGE - 1UL);
     long result = set_action(NULL, &old);
     if (!result && old.handler != (uintptr_t)SIG_DFL && old.handler != ours.handler)
         result = -EBUSY;
     if (!result)
         result = set_action(&ours, NULL);
-    return result ? result : dispatch(PR_SYS_DISPATCH_ON, start, end - start);
+    return result ? result : net_settle(1);
 }
 
 long net_disarm(void)
 {
-    dispatch(PR_SYS_DISPATCH_OFF, 0, 0);
+    net_settle(0);
     return set_action(&none, NULL);
 }
 
@@ -83,6 +89,41 @@ static ucontext_t *program_frame(ucontext_t *frame)
     }
     return frame;
 }
+
+/* --- threads --- */
+
+/* arch/x86/include/uapi/asm/ucontext.h and sigcontext.h: 64 bits of signal mask; the size of the
+ * extended state stands in its software-reserved bytes, behind a magic number. */
+const size_t net_frame_size = offsetof(ucontext_t, uc_sigmask) + sizeof(uint64_t);
+#define STATE_MAGIC1 0x46505853U
+#define STATE_MAGIC  464
+#define STATE_LEGACY 512
+
+size_t net_state_size(const ucontext_t *frame)
+{
+    const unsigned char *state = (const void *)frame->uc_mcontext.fpregs;
+    uint32_t words[2];
+    if (!state)
+        return 0;
+    memcpy(words, state + STATE_MAGIC, sizeof words);
+    return words[0] == STATE_MAGIC1 ? words[1] : STATE_LEGACY;
+}
+
+void net_thread_context(ucontext_t *frame, uintptr_t top, uintptr_t state)
+{
+    frame->uc_mcontext.fpregs = (fpregset_t)state;
+    frame->uc_mcontext.gregs[REG_RSP] = (greg_t)top;
+    frame->uc_mcontext.gregs[REG_RAX] = 0;
+    frame->uc_stack = (stack_t){.ss_flags = SS_DISABLE};
+}
+
+void net_thread_begin(ucontext_t *frame)
+{
+    (void)frame;
+    net_settle(1);
+}
+
+/* --- the handler --- */
 
 ucontext_t *net_main(int signal, const siginfo_t *info, ucontext_t *frame)
 {
