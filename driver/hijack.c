@@ -322,6 +322,8 @@ static void list_patches(struct hijack *h)
 static int step_replace(struct hijack *h, struct failure *f)
 {
     int code = place_island(h, f); /* the library may have taken the place that was planned */
+    if (code == 0)
+        code = target_settle(&h->target, unsafe_to_patch, h->replace, f);
     if (code < 0)
         return code;
     list_patches(h);

@@ -231,7 +231,13 @@ int inferior_select(struct inferior *inferior, unsigned thread, struct failure *
 {
     inferior->fresh = false;
     COMMAND(inferior, f, "cannot select a thread", NULL, "-thread-select %u", thread);
-    COMMAND(inferior, f, "cannot hold the other threads", NULL, "-gdb-set scheduler-locking on");
+    return inferior_run_all(inferior, false, f);
+}
+
+int inferior_run_all(struct inferior *inferior, bool all, struct failure *f)
+{
+    COMMAND(inferior, f, "cannot hold the other threads", NULL, "-gdb-set scheduler-locking %s",
+            all ? "off" : "on");
     return 0;
 }
 

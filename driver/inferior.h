@@ -40,6 +40,8 @@ bool inferior_attached(const struct inferior *inferior);
 /* From now on registers are those of this thread (gdb's number), and inferior_continue() runs it
  * alone; the others stand still. The attach has selected one. */
 int inferior_select(struct inferior *inferior, unsigned thread, struct failure *f);
+/* Whether inferior_continue() lets the others run too, until the next stop. */
+int inferior_run_all(struct inferior *inferior, bool all, struct failure *f);
 
 /* The signal that the thread whose stop the attach reported was about to get, or "". It gets it
  * when it runs again; a handler may then leave by longjmp from wherever the target is. */

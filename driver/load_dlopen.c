@@ -26,7 +26,7 @@ static int loader_refused(struct target *target, const char *library, struct fai
     uint64_t string = 0;
     int code = libc_function(target, "dlerror", &dlerror_address, f);
     if (code == 0)
-        code = target_call(target, &string, f, dlerror_address, (uint64_t[6]){0});
+        code = target_call_libc(target, &string, f, dlerror_address, (uint64_t[6]){0});
     if (code == 0 && string)
         code = inferior_read_string(target->inferior, string, text, sizeof text, f);
     if (code < 0)
@@ -43,7 +43,7 @@ static int call_dlopen(struct target *target, const char *library, int flags, ui
     if (code == 0)
         code = target_string(target, library, &path, f);
     if (code == 0)
-        code = target_call(target, handle, f, function, (uint64_t[6]){path, (uint64_t)flags});
+        code = target_call_libc(target, handle, f, function, (uint64_t[6]){path, (uint64_t)flags});
     return code;
 }
 
@@ -65,7 +65,7 @@ static int unload(struct target *target, const struct hijack_record *record, str
     if (code == 0 && !record->handle && library)
         code = call_dlopen(target, library->path, RTLD_LAZY | RTLD_NOLOAD, &handle, f);
     for (int i = 0; code == 0 && handle && i < (record->handle ? 1 : 2); i++)
-        code = target_call(target, &result, f, function, (uint64_t[6]){handle});
+        code = target_call_libc(target, &result, f, function, (uint64_t[6]){handle});
     return code;
 }
 

@@ -22,7 +22,9 @@ struct target {
     struct objects *objects;
     struct inferior *inferior;
     struct threads threads;         /* as of the last stop */
-    struct server server;           /* in one of them */
+    const struct thread *chosen;    /* to be served, one of them; NULL: none yet */
+    struct server server;           /* in that one */
+    bool others_ran;                /* since it was chosen */
     enum safepoint_purpose purpose; /* what will be called in it; set by the caller */
     bool served;                    /* the server is in it, or may be */
     taddr scratch; /* memory of ours in the target while it is served: strings below, stack above;
@@ -55,6 +57,9 @@ void target_explain_end(pid_t pid, uint64_t start_time, struct failure *f);
 /* Stops it, all threads. -EAGAIN, and let go: it has executed another program since target_open(),
  * or makes threads faster than they can be stopped. */
 int target_attach(struct target *target, struct failure *f);
+/* What the stop has done to the threads, seen and mended (threads.h). Part of every stop. */
+int target_know_threads(struct target *target, struct failure *f);
+
 /* Stopped where one thread, which it selects, may be served for the target's purpose, the leader
  * rather than another: else lets it run, stops it again, until the deadline. -EAGAIN: then. `extra`
  * can call further places unsafe, in whichever thread: non-zero, with the reason. places[0] is the
@@ -77,6 +82,13 @@ int target_syscall(struct target *target, int64_t *result, struct failure *f, lo
                    const uint64_t arguments[6]);
 int target_call(struct target *target, uint64_t *result, struct failure *f, taddr function,
                 const uint64_t arguments[6]);
+/* A call of a function of libc's, during which the other threads run: it may wait for a lock that
+ * one of them holds. Where they stand afterwards, nobody has checked: target_settle(). */
+int target_call_libc(struct target *target, uint64_t *result, struct failure *f, taddr function,
+                     const uint64_t arguments[6]);
+/* Nothing when the other threads have not run. Else lets them run, for a millisecond at a time,
+ * until each stands where `extra` finds nothing unsafe. -EAGAIN: that did not come about. */
+int target_settle(struct target *target, target_unsafe *extra, void *context, struct failure *f);
 /* Copies a string into scratch memory; valid until the next one. */
 int target_string(struct target *target, const char *string, taddr *address, struct failure *f);
 /* Reads the address space again, after the target changed it. */

@@ -15,6 +15,8 @@ goes_through() {
     finish
 }
 
+hijack_by_dlopen() { expect 0 gdb_hijack -q --loader=dlopen "$PID"; }
+
 # Threads come and go.
 same_but_threads() { same '^map |^Threads:|^SigBlk:'; }
 
@@ -24,3 +26,14 @@ same_but_threads() { same '^map |^Threads:|^SigBlk:'; }
 @test "threads created and ended all the time, musl" { SAME=same_but_threads goes_through musl/storm; }
 @test "every synchronisation object, in use" { SAME=same_but_threads goes_through sync; }
 @test "every synchronisation object, in use, musl" { SAME=same_but_threads goes_through musl/sync; }
+
+@test "dlopen waits for the lock of a thread that runs meanwhile" {
+    start_target loading
+    snapshot before
+    for ((n = 0; n < ${ROUNDS:-3}; n++)); do
+        hijack_by_dlopen
+        release
+        same_but_maps
+    done
+    finish
+}
