@@ -25,7 +25,7 @@ static int64_t run(struct channel *c, uint32_t *flags)
 static int64_t run_guarded(struct channel *c, uint32_t *flags)
 {
     int64_t result;
-    if (call_set_identity(&c->plan, &result))
+    if (call_set_identity(&c->plan, &result) || call_limits(&c->plan, &result))
         return result;
     if (!call_names_number(&c->plan))
         return run(c, flags);
@@ -54,6 +54,7 @@ int64_t call_execute(struct channel *c, uint32_t *flags)
         result = call_translate(p);
     if (!stop && !result) {
         result = call_translate_result(p, run_guarded(c, flags));
+        result = call_hide_listed(p, result);
         stop = may_stop ? call_stops_after(p, result) : 0;
         *flags |= tell_regular(p);
     }

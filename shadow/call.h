@@ -15,6 +15,8 @@
 int call_hide(struct plan *p);
 /* Undoes what call_hide() changed in what the program gets back. */
 void call_unhide(struct plan *p);
+/* Takes ours out of a listing of /proc/self/fd. The bytes that are left. */
+int64_t call_hide_listed(const struct plan *p, int64_t result);
 /* Does the call name a number that the program chose? */
 bool call_names_number(const struct plan *p);
 
@@ -25,6 +27,10 @@ int call_translate(struct plan *p);
 int64_t call_translate_result(struct plan *p, int64_t result);
 /* The set*id family acts on the whole process. False: it is none of it. */
 bool call_set_identity(const struct plan *p, int64_t *result);
+
+/* --- call_limits.c --- */
+/* RLIMIT_NOFILE is as the program set it, whatever we need besides. False: another call. */
+bool call_limits(struct plan *p, int64_t *result);
 
 /* --- call_terminal.c --- */
 /* The signal that the kernel would send to a background process for this call, or 0. */

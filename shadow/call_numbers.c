@@ -1,10 +1,14 @@
 /* call_numbers.c - the executor's own descriptors, from executor.floor on, are not there for the
  * program: see call.h. */
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 
 #include "shadow/call.h"
 
@@ -119,6 +123,45 @@ void call_unhide(struct plan *p)
 {
     if ((p->request.number == SYS_poll || p->request.number == SYS_ppoll) && p->args[0])
         swap_polled(p, false);
+}
+
+struct listed {
+    uint64_t inode;
+    int64_t offset;
+    uint16_t length;
+    uint8_t type;
+    char name[];
+};
+
+static bool is_listed_ours(const char *name)
+{
+    char *end;
+    unsigned long number = strtoul(name, &end, 10);
+    return name[0] >= '1' && name[0] <= '9' && !*end && number >= (unsigned long)executor.floor &&
+           fcntl((int)number, F_GETFD) >= 0;
+}
+
+static bool is_proc(int fd)
+{
+    struct statfs st;
+    return fstatfs(fd, &st) == 0 && st.f_type == PROC_SUPER_MAGIC;
+}
+
+/* Links below /proc that are numbers are descriptors (processes are directories). */
+int64_t call_hide_listed(const struct plan *p, int64_t result)
+{
+    int64_t kept = 0;
+    if (p->request.number != SYS_getdents64 || result <= 0)
+        return result;
+    for (int64_t at = 0, size; at < result; at += size) {
+        struct listed *d = (void *)(p->out[1] + at);
+        size = d->length;
+        if (d->type == DT_LNK && is_listed_ours(d->name) && is_proc((int)p->args[0]))
+            continue;
+        memmove(p->out[1] + kept, d, (size_t)size);
+        kept += size;
+    }
+    return kept;
 }
 
 bool call_names_number(const struct plan *p)

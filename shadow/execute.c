@@ -6,9 +6,11 @@
  */
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "shadow/execute.h"
@@ -165,6 +167,23 @@ _Noreturn static void serve_door(void)
 
 /* --- the start --- */
 
+/* The program may have changed its directory and mask of modes since the shadow was made. */
+static void share_context(pid_t program)
+{
+    char path[64], line[128];
+    unsigned mask;
+    snprintf(path, sizeof path, "/proc/%d/cwd", (int)program);
+    if (chdir(path) < 0)
+        return;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)program);
+    FILE *status = fopen(path, "re");
+    while (status && fgets(line, sizeof line, status))
+        if (sscanf(line, "Umask: %o", &mask) == 1)
+            umask(mask);
+    if (status)
+        fclose(status);
+}
+
 /* What the terminal or anybody sends to the whole group is for the program; the shadow ignores it,
  * and we with it. The end of the shadow is ours. */
 static int settle_process(struct executor *x)
@@ -172,6 +191,8 @@ static int settle_process(struct executor *x)
     prctl(PR_SET_NAME, "hijack-executor");
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     x->pid = getpid();
+    if (x->start.at_home)
+        share_context(x->application);
     setrlimit(RLIMIT_FSIZE, &x->start.size);
     int terminal = open("/dev/tty", O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     x->terminal = terminal >= 0;

@@ -44,8 +44,11 @@ struct execute_start {
     struct execute_shared *shared;
     uint64_t session;
     uint32_t epoch;
-    pid_t known;               /* the program's pid as it knows itself */
-    pid_t application;         /* and as we see it */
+    pid_t known;          /* the program's pid as it knows itself */
+    pid_t application;    /* and as we see it */
+    bool at_home;         /* the program runs: its context can be asked for */
+    const int *terminals; /* for those of the table that are not held; none: /dev/null */
+    uint32_t terminal_count;
     struct rlimit files, size; /* the program's RLIMIT_NOFILE, RLIMIT_FSIZE */
 };
 
@@ -81,6 +84,7 @@ struct executor {
     struct execute_shared *shared;
     int door;
     int floor;                  /* numbers from here on are ours */
+    struct rlimit files;        /* RLIMIT_NOFILE as the program knows it */
     struct rlimit open, closed; /* RLIMIT_NOFILE while we, and while the program, open files */
     pthread_rwlock_t numbers;
     _Atomic uint32_t epoch;
@@ -100,6 +104,8 @@ _Noreturn void execute_main(const struct execute_start *start);
 /* Puts the held descriptors at the program's numbers, the door above them, closes all others. 0 or
  * -errno. */
 int place_descriptors(struct executor *x, const struct hold *hold);
+/* The program's RLIMIT_NOFILE, which we share and keep numbers of. The old one in *old. */
+int place_limit(struct executor *x, const struct rlimit *new, struct rlimit *old);
 /* Moves a descriptor of ours above the floor. Its new number or -errno; closes `fd`. */
 int place_own(struct executor *x, int fd);
 

@@ -8,6 +8,9 @@
 #include "shadow/execute.h"
 
 #define RESERVE 64 /* numbers for ours, at least */
+#define HIGHEST                                                                                    \
+    FDS_MAX /* floor: the kernel's table of descriptors grows with the highest number              \
+             */
 
 /* The numbers that are in use while the descriptors change places: owner[number] is the address of
  * the variable that has it. */
@@ -26,11 +29,13 @@ static int highest_number(const struct hold *h)
  * leaves no room there. */
 static int settle_limits(struct executor *x, int highest)
 {
-    x->open = x->start.files;
+    x->files = x->open = x->start.files;
     x->open.rlim_cur = x->open.rlim_max;
     rlim_t floor = x->start.files.rlim_cur;
     if (x->open.rlim_max < RESERVE)
         return -EMFILE;
+    if (floor > HIGHEST)
+        floor = HIGHEST;
     if (floor > x->open.rlim_max - RESERVE)
         floor = x->open.rlim_max - RESERVE;
     if (floor <= (rlim_t)highest)
@@ -41,6 +46,24 @@ static int settle_limits(struct executor *x, int highest)
     x->closed = x->open;
     x->closed.rlim_cur = x->start.files.rlim_cur < floor ? x->start.files.rlim_cur : floor;
     return setrlimit(RLIMIT_NOFILE, &x->open) < 0 ? -errno : 0;
+}
+
+int place_limit(struct executor *x, const struct rlimit *new, struct rlimit *old)
+{
+    int error = 0;
+    pthread_rwlock_wrlock(&x->numbers);
+    *old = x->files;
+    if (new &&new->rlim_cur > new->rlim_max)
+        error = -EINVAL;
+    else if (new &&new->rlim_max > x->files.rlim_max)
+        error = -EPERM;
+    else if (new) {
+        x->files = *new;
+        x->closed.rlim_cur = new->rlim_cur < (rlim_t)x->floor ? new->rlim_cur : (rlim_t)x->floor;
+        setrlimit(RLIMIT_NOFILE, &x->closed);
+    }
+    pthread_rwlock_unlock(&x->numbers);
+    return error;
 }
 
 int place_own(struct executor *x, int fd)
@@ -58,17 +81,17 @@ static int compare(const void *a, const void *b)
     return *(const int *)a - *(const int *)b;
 }
 
-/* Closes all but the held ones and the door. */
-static int close_others(const struct executor *x, const struct hold *h)
+/* Closes all but the placed ones and the door. */
+static int close_others(const struct executor *x, const int *fds, uint32_t count)
 {
-    int *keep = malloc((h->count + 1) * sizeof *keep), first = 0;
+    int *keep = malloc((count + 1) * sizeof *keep), first = 0;
     if (!keep)
         return -ENOMEM;
-    for (uint32_t i = 0; i < h->count; i++)
-        keep[i] = h->fds[i];
-    keep[h->count] = x->door;
-    qsort(keep, h->count + 1, sizeof *keep, compare);
-    for (uint32_t i = 0; i <= h->count; first = keep[i++] + 1)
+    for (uint32_t i = 0; i < count; i++)
+        keep[i] = fds[i];
+    keep[count] = x->door;
+    qsort(keep, count + 1, sizeof *keep, compare);
+    for (uint32_t i = 0; i <= count; first = keep[i++] + 1)
         if (keep[i] > first)
             close_range((unsigned)first, (unsigned)keep[i] - 1, 0);
     close_range((unsigned)first, ~0u, 0);
@@ -76,15 +99,39 @@ static int close_others(const struct executor *x, const struct hold *h)
     return 0;
 }
 
-static int note_places(struct places *p, const struct hold *h, int highest)
+static int open_null(void)
+{
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+/* One for each entry of the table: held, or a terminal that the starter brought, or nothing. */
+static int *whole_table(const struct executor *x, const struct hold *h, uint32_t *count)
+{
+    const struct fds_header *table = (const void *)h->table;
+    uint32_t held = 0, terminals = 0;
+    int *fds = malloc((table->count + 1) * sizeof *fds);
+    *count = table->count;
+    for (uint32_t i = 0; fds && i < table->count; i++) {
+        if (hold_travels(h, fds_entries(table) + i))
+            fds[i] = h->fds[held++];
+        else if (terminals < x->start.terminal_count)
+            fds[i] = x->start.terminals[terminals++];
+        else
+            fds[i] = open_null();
+    }
+    return fds;
+}
+
+static int note_places(struct places *p, int *fds, uint32_t count, int highest)
 {
     p->count = highest + 1;
     p->owner = calloc((size_t)p->count + 1, sizeof(int *));
     if (!p->owner)
         return -ENOMEM;
-    for (uint32_t i = 0; i < h->count; i++)
-        if (h->fds[i] < p->count)
-            p->owner[h->fds[i]] = &h->fds[i];
+    for (uint32_t i = 0; i < count; i++)
+        if (fds[i] >= 0 && fds[i] < p->count)
+            p->owner[fds[i]] = &fds[i];
     return 0;
 }
 
@@ -119,29 +166,32 @@ static int place_one(struct places *p, int *fd, const struct fds_entry *e)
     return 0;
 }
 
-static int place_held(const struct hold *h, int highest)
+static int place_all(const struct fds_header *table, int *fds)
 {
-    const struct fds_header *table = (const void *)h->table;
     struct places places;
-    int error = note_places(&places, h, highest);
-    for (uint32_t i = 0, held = 0; !error && i < table->count; i++)
-        if (hold_travels(h, fds_entries(table) + i))
-            error = place_one(&places, &h->fds[held++], fds_entries(table) + i);
+    int highest = table->count ? fds_entries(table)[table->count - 1].number : -1;
+    int error = note_places(&places, fds, table->count, highest);
+    for (uint32_t i = 0; !error && i < table->count; i++)
+        error = fds[i] < 0 ? fds[i] : place_one(&places, &fds[i], fds_entries(table) + i);
     free(places.owner);
     return error;
 }
 
 int place_descriptors(struct executor *x, const struct hold *h)
 {
-    int highest = highest_number(h);
-    int error = settle_limits(x, highest);
+    uint32_t count;
+    int error = settle_limits(x, highest_number(h));
+    int *fds = whole_table(x, h, &count);
+    if (!fds)
+        return -ENOMEM;
     if (!error)
-        error = close_others(x, h);
+        error = close_others(x, fds, count);
     if (!error) {
         x->door = place_own(x, x->door);
-        error = x->door < 0 ? x->door : place_held(h, highest);
+        error = x->door < 0 ? x->door : place_all((const void *)h->table, fds);
     }
     if (!error && setrlimit(RLIMIT_NOFILE, &x->closed) < 0)
         error = -errno;
+    free(fds);
     return error;
 }

@@ -6,6 +6,7 @@
  * the connection (slot and serial) that the answer is for. Nothing here blocks: the executor's main
  * thread always comes back to its door, and what it answers is small.
  */
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,15 +47,6 @@ static struct execute_shared *map_shared(void)
     return at == MAP_FAILED ? NULL : at;
 }
 
-/* The program's own limits where they can be read; it may have had others than we. */
-static void read_limits(const struct shadow *s, struct execute_start *start)
-{
-    if (prlimit(s->start.pid, RLIMIT_NOFILE, NULL, &start->files) < 0)
-        getrlimit(RLIMIT_NOFILE, &start->files);
-    if (prlimit(s->start.pid, RLIMIT_FSIZE, NULL, &start->size) < 0)
-        getrlimit(RLIMIT_FSIZE, &start->size);
-}
-
 /* Forks; the child does not return. Its pidfd, or -errno. */
 static int fork_executor(const struct execute_start *start)
 {
@@ -83,23 +75,39 @@ static void answer_asker(struct shadow *s, int status)
     r->asker = NULL;
 }
 
-int remote_start(struct shadow *s, struct peer *p, uint64_t sequence, struct hold *with)
+/* One that was killed a moment ago has all but ended. */
+void remote_await(struct shadow *s)
+{
+    struct pollfd polled = {s->remote.pidfd, POLLIN, 0};
+    if (s->remote.pidfd < 0)
+        return;
+    poll(&polled, 1, 1000);
+    remote_ended(s);
+}
+
+int remote_start(struct shadow *s, struct peer *p, const struct frame *f, struct hold *with)
 {
     int pair[2];
     struct remote *r = &s->remote;
     if (remote_alive(s))
         return -EBUSY;
+    remote_await(s);
     r->shared = map_shared();
     if (!r->shared || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
         remote_clear(r);
         return -ENOMEM;
     }
     struct execute_start start = {.door = pair[1], .hold = with, .shared = r->shared};
+    start.terminals = f->fds;
+    start.terminal_count = f->fd_count;
     start.session = s->session;
     start.epoch = s->epoch;
     start.known = s->start.pid;
     start.application = s->start.pid;
-    read_limits(s, &start);
+    session_limits(s);
+    start.files = s->files;
+    start.size = s->size;
+    start.at_home = s->application >= 0;
     r->pidfd = fork_executor(&start);
     close(pair[1]);
     r->fd = pair[0];
@@ -109,7 +117,7 @@ int remote_start(struct shadow *s, struct peer *p, uint64_t sequence, struct hol
         remote_clear(r);
         return error;
     }
-    ask_later(s, p, FRAME_REMOTE, sequence);
+    ask_later(s, p, FRAME_REMOTE, f->header.sequence);
     return SERVE_LATER;
 }
 
@@ -215,10 +223,15 @@ void remote_ended(struct shadow *s)
     remote_clear(r);
 }
 
+/* No frame reaches it any more; remote_ended() follows. */
 void remote_end(struct shadow *s)
 {
-    if (s->remote.pidfd >= 0)
-        syscall(SYS_pidfd_send_signal, s->remote.pidfd, SIGKILL, NULL, 0);
+    if (s->remote.pidfd < 0)
+        return;
+    syscall(SYS_pidfd_send_signal, s->remote.pidfd, SIGKILL, NULL, 0);
+    if (s->remote.fd >= 0)
+        close(s->remote.fd);
+    s->remote.fd = -1;
 }
 
 int remote_quit(struct shadow *s, struct peer *p, uint64_t sequence)

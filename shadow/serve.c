@@ -166,6 +166,7 @@ static int answer_commit(struct shadow *s, struct peer *p)
     s->held = s->offered;
     s->offered = (struct hold){0};
     s->giver = NULL;
+    session_limits(s);
     s->state = SHADOW_LEAVING;
     return 0;
 }
@@ -217,11 +218,11 @@ static int answer_unlock(struct shadow *s, struct peer *p)
 static int answer_remote(struct shadow *s, struct peer *p)
 {
     if (p->role == FRAME_STARTER)
-        return s->adopter == p ? session_remote(s, p, in.header.sequence) : -EPROTO;
+        return s->adopter == p ? session_remote(s, p, &in) : -EPROTO;
     if (s->giver != p || !hold_complete(&s->offered))
         return -EPROTO;
     s->giver = NULL;
-    return remote_start(s, p, in.header.sequence, &s->offered);
+    return remote_start(s, p, &in, &s->offered);
 }
 
 static int answer_forwarded(struct shadow *s, struct peer *p)

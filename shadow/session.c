@@ -156,6 +156,18 @@ void session_application_ended(struct shadow *s)
                        "the process ended before the checkpoint was taken");
 }
 
+/* It may have had others than we at our start. */
+void session_limits(struct shadow *s)
+{
+    pid_t pid = s->application >= 0 ? s->start.pid : 0;
+    if (pid == 0 && s->files.rlim_max)
+        return; /* what it left with */
+    if (prlimit(pid, RLIMIT_NOFILE, NULL, &s->files) < 0)
+        getrlimit(RLIMIT_NOFILE, &s->files);
+    if (prlimit(pid, RLIMIT_FSIZE, NULL, &s->size) < 0)
+        getrlimit(RLIMIT_FSIZE, &s->size);
+}
+
 /* The starter is gone without a word: all is held as before. */
 static void come_to_nothing(struct shadow *s)
 {
@@ -192,14 +204,14 @@ void session_peer_gone(struct shadow *s, struct peer *p)
 
 /* A restart with remote calls: the executor that the program left goes on, or one begins with what
  * is held. */
-int session_remote(struct shadow *s, struct peer *p, uint64_t sequence)
+int session_remote(struct shadow *s, struct peer *p, const struct frame *f)
 {
     if (remote_alive(s)) {
         s->goes_on = true;
         return 0;
     }
     hold_unlock(&s->held);
-    return remote_start(s, p, sequence, &s->held);
+    return remote_start(s, p, f, &s->held);
 }
 
 int session_adopt(struct shadow *s, struct peer *p)

@@ -272,6 +272,7 @@ int main(int argc, char **argv)
     while (!shadow.end)
         run_once(signals);
     remote_end(&shadow);
+    remote_await(&shadow);
     remove_socket();
     return 0;
 }

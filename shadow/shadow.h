@@ -23,6 +23,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include "stubs/frame.h"
@@ -89,11 +90,12 @@ struct shadow {
 
     struct hold offered, held;
     struct remote remote;
-    bool goes_on;         /* the restart under way keeps the executor that the program left */
-    uint32_t refused;     /* connections that broke a rule */
-    int32_t last_error;   /* of them */
-    struct peer *giver;   /* who offers */
-    struct peer *adopter; /* the starter in SHADOW_RETURNING */
+    struct rlimit files, size; /* the program's RLIMIT_NOFILE, RLIMIT_FSIZE */
+    bool goes_on;              /* the restart under way keeps the executor that the program left */
+    uint32_t refused;          /* connections that broke a rule */
+    int32_t last_error;        /* of them */
+    struct peer *giver;        /* who offers */
+    struct peer *adopter;      /* the starter in SHADOW_RETURNING */
     struct frame_image images[FRAME_IMAGES];
     uint32_t image_count;
     struct peer peers[SHADOW_PEERS];
@@ -124,8 +126,9 @@ void serve_reply(struct shadow *s, struct peer *p, unsigned type, uint64_t seque
 /* --- remote.c --- */
 void remote_clear(struct remote *r);
 bool remote_alive(const struct shadow *s);
-/* Forks the executor with these descriptors, which stay ours as well. It answers the peer. */
-int remote_start(struct shadow *s, struct peer *p, uint64_t sequence, struct hold *with);
+/* Forks the executor with these descriptors, which stay ours as well, and those that came with the
+ * frame for the terminals that are not among them. It answers the peer. */
+int remote_start(struct shadow *s, struct peer *p, const struct frame *f, struct hold *with);
 /* Passes a frame on; the executor's answer is passed back to the peer. */
 int remote_forward(struct shadow *s, struct peer *p, const struct frame *f);
 /* A message of the executor's, or its end. */
@@ -133,6 +136,8 @@ void remote_serve(struct shadow *s);
 void remote_ended(struct shadow *s);
 /* Ends it; FRAME_QUIT is answered when all its descriptors are closed. */
 void remote_end(struct shadow *s);
+/* Waits until one that was killed is gone. */
+void remote_await(struct shadow *s);
 int remote_quit(struct shadow *s, struct peer *p, uint64_t sequence);
 /* Tells it who the application is now, and the epoch. */
 int remote_adopted(struct shadow *s);
@@ -150,7 +155,9 @@ void session_report(struct shadow *s, const struct frame_report *report);
 /* What the end of a connection means to the session. */
 void session_peer_gone(struct shadow *s, struct peer *p);
 int session_adopt(struct shadow *s, struct peer *p);
-int session_remote(struct shadow *s, struct peer *p, uint64_t sequence);
+int session_remote(struct shadow *s, struct peer *p, const struct frame *f);
+/* Reads the limits of the program while it lives. */
+void session_limits(struct shadow *s);
 int session_done(struct shadow *s, struct peer *p);
 
 /* --- hold.c --- */

@@ -66,7 +66,9 @@ int table_make(struct executor *x, uint64_t image, bool terminals, struct frame_
     with_terminals = terminals;
     if (image)
         ((struct fds_header *)table.data)->image = image;
-    *offer = (struct frame_offer){.image = header()->image, .table = (uint32_t)table.size};
+    *offer = (struct frame_offer){.image = header()->image,
+                                  .table = (uint32_t)table.size,
+                                  .flags = terminals ? FRAME_WITH_TERMINALS : 0};
     for (uint32_t i = 0; i < header()->count; i++)
         offer->count += travels(fds_entries(header()) + i);
     return 0;

@@ -70,9 +70,11 @@ static int start(void **state)
     struct hold hold = hold_everything(pair, 2);
     child = fork();
     if (child == 0) {
-        struct execute_start begin = {pair[1], &hold,  shared,
-                                      SESSION, EPOCH,  KNOWN,
-                                      child,   {0, 0}, {RLIM_INFINITY, RLIM_INFINITY}};
+        struct execute_start begin = {.door = pair[1], .hold = &hold, .shared = shared};
+        begin.session = SESSION;
+        begin.epoch = EPOCH;
+        begin.known = begin.application = KNOWN;
+        getrlimit(RLIMIT_FSIZE, &begin.size);
         getrlimit(RLIMIT_NOFILE, &begin.files);
         shuffle(&hold);
         execute_main(&begin);
