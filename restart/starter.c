@@ -102,7 +102,7 @@ static int prepare(struct image *image, const struct starter_fds_options *o,
     if ((result = memory_reserve(image)) || (result = memory_map(image)))
         return result;
     result = memory_read(image);
-    return result ? result : plan_check(image);
+    return result ? result : vdso_check(image);
 }
 
 static int restart(struct image *image, const struct options *o)

@@ -45,6 +45,7 @@ struct image {
     uint64_t *place; /* of each map: where its memory stands until the restart library moves it */
     struct memory_file *memory_files;
     size_t memory_count;
+    bool bridged;        /* the vdso of the image is replaced by system calls */
     bool accept_changed; /* --accept-changed-files */
     bool away;           /* --away: user, directory and descriptors of the image are not here */
     char error[8192];
@@ -96,8 +97,19 @@ int process_apply(struct image *image);
 
 /* Where the restart library and the shadow's program lie: beside this one. */
 int starter_companion(struct image *image, const char *name, char *to, size_t size);
-/* Has this kernel the vdso of the image? After memory_read(). */
-int plan_check(struct image *image);
+/* The kernel's vdso, which the program keeps addresses in (starter_vdso.c): the same here, or can
+ * it be replaced? After memory_read(); in the latter case the image's copy is changed. */
+int vdso_check(struct image *image);
+/* Puts this kernel's in the place of the image's, unless that was replaced. */
+int vdso_plan(struct image *image, struct restart_plan *plan);
+/* Machine code (arch/ARCH/starter_vdso_arch.c) that stands in for the vdso's function `name`, which
+ * has `room` bytes: by a system call, with its arguments and its result. Its length; 0: no need,
+ * -1: cannot.
+ */
+#define VDSO_CODE_MAX 32
+int vdso_arch_code(const char *name, size_t room, unsigned char code[VDSO_CODE_MAX]);
+/* The program counter of a signal frame. */
+uint64_t vdso_arch_counter(const void *frame);
 /* Becomes the program; returns only when it fails: -errno. */
 int plan_go(struct image *image, const struct starter_fds_session *session);
 

@@ -15,96 +15,9 @@
 #include "restart/starter.h"
 #include "stubs/record.h"
 
-#define SPECIALS   7
 #define STACK_SIZE 65536
 #define TOP                                                                                        \
     0x7ffffffff000ULL /* beyond, the kernel maps nothing that was not asked for by address */
-
-/* --- vdso --- */
-
-/* A mapping of the kernel's own in this process. */
-struct special {
-    char name[32];
-    uint64_t start, end;
-};
-
-static size_t read_specials(struct special *specials, size_t max)
-{
-    FILE *f = fopen("/proc/self/maps", "re");
-    char line[PATH_MAX + 128];
-    size_t count = 0;
-    while (f && count < max && fgets(line, sizeof line, f)) {
-        struct special *s = &specials[count];
-        unsigned long start, end;
-        if (sscanf(line, "%lx-%lx %*s %*s %*s %*s %31s", &start, &end, s->name) == 3 &&
-            (strncmp(s->name, "[vvar", 5) == 0 || strcmp(s->name, "[vdso]") == 0)) {
-            s->start = start, s->end = end;
-            count++;
-        }
-    }
-    if (f)
-        fclose(f);
-    return count;
-}
-
-static int other_kernel(struct image *image)
-{
-    return image_fail(image, -ENOTSUP,
-                      "the image '%s' was made under the kernel %.127s, whose vdso this kernel has "
-                      "not; boot that kernel",
-                      image->path, image->header.kernel);
-}
-
-/* The vdso's code must be the same byte by byte: the program may be stopped within, and keeps
- * addresses in it. */
-static bool fits(const struct image *image, size_t index, const struct special *s)
-{
-    const struct image_map *m = &image->maps[index];
-    size_t size = m->end - m->start;
-    if (s->end - s->start != size || strcmp(s->name, image_string(image, m->name)) != 0)
-        return false;
-    return !m->runs || memcmp((void *)s->start, (void *)image->place[index], size) == 0;
-}
-
-static const struct special *find(const struct image *image, size_t index,
-                                  const struct special *specials, size_t count)
-{
-    for (size_t s = 0; s < count; s++)
-        if (fits(image, index, &specials[s]))
-            return &specials[s];
-    return NULL;
-}
-
-int plan_check(struct image *image)
-{
-    struct special specials[SPECIALS];
-    size_t count = read_specials(specials, SPECIALS), used = 0;
-    for (size_t i = 0; i < image->map_count; i++)
-        if (image->maps[i].kind == IMAGE_VDSO &&
-            (!find(image, i, specials, count) || ++used > SPECIALS))
-            return other_kernel(image);
-    return 0;
-}
-
-/* Each special mapping of the image gets ours of that name, by way of a temporary place: places may
- * overlap. The image's copy is not needed any more and not kept. */
-static int plan_vdso(struct image *image, struct restart_plan *plan)
-{
-    struct special specials[SPECIALS];
-    size_t count = read_specials(specials, SPECIALS), used = 0;
-    for (size_t i = 0; i < image->map_count; i++) {
-        size_t size = image->maps[i].end - image->maps[i].start;
-        if (image->maps[i].kind != IMAGE_VDSO)
-            continue;
-        const struct special *s = find(image, i, specials, count);
-        void *at = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (!s || at == MAP_FAILED)
-            return image_fail(image, -errno, "no address for the vdso: %s", strerror(errno));
-        image->place[i] = (uintptr_t)at;
-        plan->vdso[used++] = (struct restart_move){s->start, (uintptr_t)at, size};
-    }
-    return 0;
-}
 
 /* --- the plan --- */
 
@@ -245,7 +158,7 @@ int plan_go(struct image *image, const struct starter_fds_session *session)
     go_function go;
     sigset_t all;
     struct restart_plan *plan = new_plan(image);
-    int result = plan ? plan_vdso(image, plan) : -ENOMEM;
+    int result = plan ? vdso_plan(image, plan) : -ENOMEM;
     if (result || (result = load_library(image, plan, &go)))
         return result;
     plan_moves(image, plan);

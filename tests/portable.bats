@@ -205,3 +205,46 @@ EOF
         damaged || complain "cut by $cut: unseen"
     done
 }
+
+# The starter takes this kernel for one that has another vdso.
+bridged_restart() {
+    as_prefix
+    (close_inherited && cd "$DIR" && HIJACK_FAULT_VDSO=1 exec "${AS[@]}" "$GDB_HIJACK" restart "$DIR/job.ckpt") \
+        <"${IN:-/dev/null}" >>"$DIR/out" 2>>"$DIR/err" 3>&- &
+    MAIN=$! PID=$!
+    STARTED+=("$MAIN")
+    wait_until restarted_or_gone "$MAIN" || return 1
+    is_alive "$MAIN" || complain "not restarted: $(cat "$DIR/err")"
+}
+
+makes_system_calls_for_clocks() { ! grep -q '\[vdso\]' "/proc/$PID/maps" || complain "it has a vdso"; }
+
+@test "another kernel's vdso: system calls in its place, for this image and those that follow" {
+    for libc in '' musl/; do
+        start_target "${libc}clocks"
+        hijack
+        checkpoint
+        kill_it
+        bridged_restart
+        makes_system_calls_for_clocks
+        checkpoint
+        kill_it
+        restart_ready # needs no bridge any more
+        makes_system_calls_for_clocks
+        release
+        hijack
+        checkpoint
+        finish
+    done
+}
+
+@test "another kernel's vdso: a program that was stopped within it is refused there, and goes on here" {
+    start_target clocks within
+    hijack
+    checkpoint
+    kill_it
+    expect 1 as env -C "$DIR" HIJACK_FAULT_VDSO=1 "$GDB_HIJACK" restart "$DIR/job.ckpt" </dev/null
+    grep -q 'stopped within; take another image' <<<"$errors"
+    restart_ready
+    finish
+}
