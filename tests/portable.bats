@@ -59,15 +59,15 @@ target_away() {
     away_or_skip
     away_root
     for command in \
-        "gawk|BEGIN { for (i = 1; i < 9000000; i++) s = (s * 7 + i) % 1000003; print s, sin(s), substr(\"portable\", 3) }" \
-        "perl|-e|my \$s = 0; \$s = (\$s * 7 + \$_) % 1000003 for 1..25000000; print \"\$s \", sin(\$s), \"\\n\"" \
+        "gawk|BEGIN { for (i = 1; i < 7000000; i++) s = (s * 7 + i) % 1000003; print s, sin(s), substr(\"portable\", 3) }" \
+        "perl|-e|my \$s = 0; \$s = (\$s * 7 + \$_) % 1000003 for 1..15000000; print \"\$s \", sin(\$s), \"\\n\"" \
         "$PYTHON|-c|s = 0
-for i in range(9000000): s = (s * 7 + i) % 1000003
+for i in range(7000000): s = (s * 7 + i) % 1000003
 print(s, f'{s ** 0.5:.9f}', str(s).encode('utf-16'))"; do
         IFS='|' read -rd '' -a words < <(printf '%s\0' "$command") || true
         "${words[@]}" >"$DIR/expected"
         start_program "${words[@]}"
-        random_moment 300
+        random_moment 100
         hijack
         checkpoint --portable
         kill_it
