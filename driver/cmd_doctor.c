@@ -162,6 +162,7 @@ int cmd_doctor(int argc, char **argv)
     }
     if (!files_find("libhijack.so", library, &f))
         a.options.library = library;
+    a.options.coverage = true;
     int error = a.pid ? preflight_process(a.pid, &a.options, &findings, &f)
                       : preflight_machine(&findings, &f);
     if (error) {

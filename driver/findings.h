@@ -27,5 +27,7 @@ void preflight_mappings(struct preflight *p);
 void preflight_descriptors(struct preflight *p);
 /* preflight_library.c: may and should the target load our library? */
 void preflight_library(struct preflight *p);
+/* preflight_coverage.c: what a hijack would cover of its system calls. */
+void preflight_coverage(struct preflight *p);
 
 #endif

@@ -88,6 +88,7 @@ static int plan_replacement(struct hijack *h, struct failure *f)
         return fail(f, -E2BIG, "%s has more functions than the record holds", libc->path);
     h->result->patched = replace_count_slots(h->replace);
     h->result->refused = replace_refused(h->replace);
+    coverage_count(h->target.objects, libc, h->replace, COVERAGE_MOST, &h->result->coverage);
     return place_island(h, f);
 }
 
@@ -321,6 +322,7 @@ static void list_patches(struct hijack *h)
  * undone. */
 static int step_replace(struct hijack *h, struct failure *f)
 {
+    char text[COVERAGE_TEXT];
     int code = place_island(h, f); /* the library may have taken the place that was planned */
     if (code == 0)
         code = target_settle(&h->target, unsafe_to_patch, h->replace, f);
@@ -339,7 +341,8 @@ static int step_replace(struct hijack *h, struct failure *f)
     if (code == 0)
         code = target_look_again(&h->target, f);
     if (code == 0)
-        steps_end(&h->steps, "%zu functions patched", h->result->patched);
+        steps_end(&h->steps, "%zu functions patched, %s", h->result->patched,
+                  coverage_text(&h->result->coverage, text, sizeof text));
     return code;
 }
 

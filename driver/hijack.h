@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "driver/coverage.h"
 #include "driver/failure.h"
 #include "driver/taddr.h"
 #include "gdbmi/mi_session.h"
@@ -52,7 +53,8 @@ struct hijack_result {
     pid_t shadow;
     int signal;
     size_t patched, refused; /* functions of libc */
-    uint64_t still_ns;       /* how long the target stood still */
+    struct coverage coverage;
+    uint64_t still_ns; /* how long the target stood still */
 };
 
 enum hijack_outcome hijack_run(const struct hijack_options *options, struct hijack_result *result,

@@ -392,22 +392,33 @@ void *object_elf(const struct objects *objects, const struct object *object)
     return file ? file->elf : NULL;
 }
 
-int object_text(const struct objects *objects, const struct object *object, taddr address, void *to,
-                size_t size)
+/* A segment that does not begin on a page is mapped from the page's beginning. */
+const uint8_t *object_bytes(const struct objects *objects, const struct object *object,
+                            taddr address, size_t size)
 {
     Elf *elf = object_elf(objects, object);
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     size_t count, file_size;
     const char *bytes = elf ? elf_rawfile(elf, &file_size) : NULL;
     GElf_Phdr p;
     if (!bytes || elf_getphdrnum(elf, &count))
-        return -EFAULT;
+        return NULL;
     for (size_t i = 0; i < count && gelf_getphdr(elf, (int)i, &p); i++) {
-        uint64_t skip = address - object->bias - p.p_vaddr;
-        if (p.p_type != PT_LOAD || address - object->bias < p.p_vaddr || skip >= p.p_filesz ||
-            size > p.p_filesz - skip || p.p_offset + skip + size > file_size)
-            continue;
-        memcpy(to, bytes + p.p_offset + skip, size);
-        return 0;
+        uint64_t start = p.p_vaddr & -page, skip = address - object->bias - start;
+        uint64_t at = (p.p_offset & -page) + skip, end = p.p_offset + p.p_filesz;
+        if (p.p_type == PT_LOAD && address - object->bias >= start && at < end &&
+            size <= end - at && end <= file_size)
+            return (const uint8_t *)bytes + at;
     }
-    return -EFAULT;
+    return NULL;
+}
+
+int object_text(const struct objects *objects, const struct object *object, taddr address, void *to,
+                size_t size)
+{
+    const uint8_t *bytes = object_bytes(objects, object, address, size);
+    if (!bytes)
+        return -EFAULT;
+    memcpy(to, bytes, size);
+    return 0;
 }

@@ -68,7 +68,11 @@ int object_functions(const struct objects *objects, const struct object *object,
 /* The ELF handle (libelf's Elf *) of the object, read from its file or, when that is gone, from the
  * target's memory. Stays the objects'. NULL when it cannot be had. For unwind.c. */
 void *object_elf(const struct objects *objects, const struct object *object);
-/* Copies bytes of the object's text as they stand in the file (not in the target). 0 or -EFAULT. */
+/* `size` bytes of the object's text as they stand in the file (not in the target), in place; the
+ * objects'. NULL when the file does not hold all of them. */
+const uint8_t *object_bytes(const struct objects *objects, const struct object *object,
+                            taddr address, size_t size);
+/* Copies them. 0 or -EFAULT. */
 int object_text(const struct objects *objects, const struct object *object, taddr address, void *to,
                 size_t size);
 

@@ -322,6 +322,8 @@ static void check_all(struct preflight *p)
     if (!maps_read(p->info.pid, &p->maps, &f) && p->maps.count) {
         preflight_program(p);
         preflight_library(p);
+        if (p->options->coverage)
+            preflight_coverage(p);
         preflight_mappings(p);
         preflight_descriptors(p);
         maps_free(&p->maps);

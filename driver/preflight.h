@@ -38,6 +38,7 @@ struct preflight_options {
     bool trust_seccomp;
     int signal;          /* the checkpoint signal wanted; 0: the highest free one of 63..34 */
     const char *library; /* path of libhijack.so, or NULL: not checked */
+    bool coverage;       /* also look how its system calls would be covered: takes longer */
 };
 
 /* Gathers into *out (freed by findings_free()). Returns 0 whatever was found, -errno only when

@@ -212,3 +212,16 @@ const struct replace_patch *replace_covers_pc(const struct replace *replace, tad
     return bsearch(&pc, replace->patches, replace->count, sizeof *replace->patches,
                    compare_interior);
 }
+
+static int compare_function(const void *key, const void *element)
+{
+    taddr address = *(const taddr *)key;
+    const struct replace_patch *patch = element;
+    return address < patch->address ? -1 : address >= patch->address + patch->size;
+}
+
+const struct replace_patch *replace_holding(const struct replace *replace, taddr address)
+{
+    return bsearch(&address, replace->patches, replace->count, sizeof *replace->patches,
+                   compare_function);
+}

@@ -60,6 +60,8 @@ int replace_place(struct replace *replace, taddr island, struct failure *f);
 
 /* The patches, by ascending address; index < replace_count_slots(). */
 const struct replace_patch *replace_at(const struct replace *replace, size_t index);
+/* The patch whose function `address` lies in, or NULL. */
+const struct replace_patch *replace_holding(const struct replace *replace, taddr address);
 
 size_t replace_refused(const struct replace *replace);
 const struct replace_refusal *replace_refusal_at(const struct replace *replace, size_t index);

@@ -1,4 +1,5 @@
 /* report.c - see report.h. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "driver/report.h"
@@ -41,6 +42,14 @@ static const char *outcome_name(enum hijack_outcome outcome)
     }
 }
 
+static void report_coverage(const struct coverage *c)
+{
+    printf(
+        ", \"coverage\": {\"patched\": %zu, \"local\": %zu, \"net_only\": %zu, \"uncovered\": %zu, "
+        "\"left_out_bytes\": %" PRIu64 "}",
+        c->patched, c->local, c->net_only, c->uncovered, c->left_out);
+}
+
 void report_json(const struct report *report, const char *command, pid_t pid,
                  enum hijack_outcome outcome, const struct hijack_result *result,
                  const struct failure *f)
@@ -53,6 +62,8 @@ void report_json(const struct report *report, const char *command, pid_t pid,
     if (result->shadow)
         printf(", \"shadow\": %d, \"signal\": %d, \"patched\": %zu, \"refused\": %zu",
                (int)result->shadow, result->signal, result->patched, result->refused);
+    if (result->shadow)
+        report_coverage(&result->coverage);
     printf(", \"still_ms\": %.3f, \"steps\": [", (double)result->still_ns / 1e6);
     for (size_t i = 0; i < report->count; i++) {
         const struct hijack_step *step = &report->steps[i];
