@@ -189,12 +189,15 @@ class Python:
 
 
 class Bc:
+    """It has no prompt: that its line editing is there again is seen by the modes. What was typed before is read in the
+    modes after, and an end of file (CTRL_D) would be a NUL then."""
     line, prompt, leave, status = "bc -q", r"", CTRL_D, 0
 
     @staticmethod
     def talk(t):
         t.type("134" + 2 * LEFT + "2" + "\x05*2\r")
         t.see(r"^2468\n")
+        until("line editing", t.is_raw)
 
     @staticmethod
     def interrupt(t):
@@ -202,6 +205,7 @@ class Bc:
         t.see(r"^77\n")
         t.type(CTRL_C)
         t.see(r"interrupt")
+        until("line editing", t.is_raw)
 
 
 class Sqlite:
