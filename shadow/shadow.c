@@ -109,15 +109,12 @@ static int bind_private(int fd, const struct sockaddr_un *address)
     return result < 0 ? -errno : 0;
 }
 
-/* It gets its name (NAME.sock) when it listens already: one that nobody listens on is a dead
- * shadow's then, and whoever finds it may remove it. */
+/* It gets its name when it listens already: one that nobody listens on is a dead shadow's then, and
+ * whoever finds it may remove it. Before, its name is as long, and no tool looks at it. */
 static int listen_under_name(int fd, const struct sockaddr_un *address)
 {
     struct sockaddr_un early = *address;
-    size_t length = strlen(early.sun_path), suffix = sizeof ".sock" - 1;
-    if (length < suffix || strcmp(early.sun_path + length - suffix, ".sock") != 0)
-        return -EINVAL;
-    memcpy(early.sun_path + length - suffix, ".bind", suffix);
+    early.sun_path[strlen(early.sun_path) - 1] = '~';
     unlink(early.sun_path); /* of one that was killed right here */
     int error = bind_private(fd, &early);
     if (error)
