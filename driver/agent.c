@@ -114,7 +114,8 @@ int agent_read_record(struct target *target, struct hijack_record *record, struc
         return no_symbol("hijack_record", f);
     int code = inferior_read(target->inferior, address, record, sizeof *record, f);
     if (code == 0 &&
-        (record->version != HIJACK_RECORD_VERSION || record->patch_count > HIJACK_MAX_PATCHES))
+        (record->version != HIJACK_RECORD_VERSION || record->patch_count > HIJACK_MAX_PATCHES ||
+         record->unblocked_count > HIJACK_MAX_UNBLOCKED))
         return fail(
             f, -EPROTO,
             "the %s in process %d is of another version; use the gdb-hijack that hijacked it",
@@ -134,6 +135,19 @@ int agent_write_record(struct target *target, const struct hijack_record *record
         code = inferior_write(target->inferior, address + fixed, record->patches,
                               record->patch_count * sizeof *record->patches, f);
     return code < 0 ? code : inferior_write(target->inferior, address, record, fixed, f);
+}
+
+int agent_write_unblocked(struct target *target, const struct hijack_record *record,
+                          struct failure *f)
+{
+    taddr address;
+    if (!record->unblocked_count)
+        return 0;
+    if (!agent_symbol(target, "hijack_record", &address))
+        return no_symbol("hijack_record", f);
+    return inferior_write(target->inferior, address + offsetof(struct hijack_record, unblocked),
+                          record->unblocked, record->unblocked_count * sizeof *record->unblocked,
+                          f);
 }
 
 int agent_write_params(struct target *target, const struct hijack_params *params, struct failure *f)

@@ -28,6 +28,9 @@ int agent_read_record(struct target *target, struct hijack_record *record, struc
 /* Writes the record's fixed part, or with `patches` all of it. */
 int agent_write_record(struct target *target, const struct hijack_record *record, bool patches,
                        struct failure *f);
+/* Writes the list of threads, before the fixed part says how many there are. */
+int agent_write_unblocked(struct target *target, const struct hijack_record *record,
+                          struct failure *f);
 int agent_write_params(struct target *target, const struct hijack_params *params,
                        struct failure *f);
 int agent_read_params(struct target *target, struct hijack_params *params, struct failure *f);

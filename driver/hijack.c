@@ -12,6 +12,7 @@
 #include "driver/files.h"
 #include "driver/load.h"
 #include "driver/inspect.h"
+#include "driver/masks.h"
 #include "driver/preflight.h"
 #include "driver/replace.h"
 #include "driver/steps.h"
@@ -350,7 +351,11 @@ static int step_start(struct hijack *h, struct failure *f)
 {
     int64_t result;
     h->record.started = 1;
-    int code = agent_write_record(&h->target, &h->record, false, f);
+    int code = masks_find(&h->target, h->params.signal, &h->record, f);
+    if (code == 0)
+        code = agent_write_unblocked(&h->target, &h->record, f);
+    if (code == 0)
+        code = agent_write_record(&h->target, &h->record, false, f);
     if (code == 0)
         code = agent_call(&h->target, "hijack_start", &result, f);
     if (code == 0 && result < 0)
@@ -364,6 +369,7 @@ static int step_start(struct hijack *h, struct failure *f)
 static int step_detach(struct hijack *h, struct failure *f)
 {
     h->record.scratch_size = 0;
+    masks_order(&h->target, h->params.signal, false, &h->record);
     int code = agent_write_record(&h->target, &h->record, false, f);
     if (code == 0)
         code = target_go(&h->target, f);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "driver/findings.h"
@@ -227,38 +228,92 @@ static void check_seccomp(struct preflight *p)
                pid);
 }
 
-static bool signal_is_free(const struct proc_info *p, int number)
+/* Signals that the threads block, and those that one waits for in rt_sigtimedwait. */
+struct thread_signals {
+    pid_t pid;
+    uint64_t blocked, waited;
+};
+
+static int add_signals(void *context, const struct proc_thread *thread)
 {
-    uint64_t bit = 1ULL << (number - 1);
-    return !((p->signals_caught | p->signals_ignored | p->signals_blocked | p->signals_pending) &
-             bit);
+    struct thread_signals *s = context;
+    struct proc_syscall call;
+    struct failure ignored;
+    uint64_t set;
+    s->blocked |= thread->signals_blocked;
+    if (proc_syscall(s->pid, thread->tid, &call, &ignored) == 0 && !call.running &&
+        call.number == SYS_rt_sigtimedwait &&
+        proc_read_memory(s->pid, call.arguments[0], &set, sizeof set) == 0)
+        s->waited |= set;
+    return 0;
 }
 
-int preflight_signal(const struct proc_info *process, int wanted)
+static int highest_free(uint64_t taken)
 {
-    if (wanted)
-        return wanted >= 1 && wanted <= 64 && wanted != SIGKILL && wanted != SIGSTOP &&
-                       signal_is_free(process, wanted)
-                   ? wanted
-                   : 0;
     for (int number = 63; number >= SIGRTMIN; number--)
-        if (signal_is_free(process, number))
+        if (!(taken >> (number - 1) & 1))
             return number;
     return 0;
+}
+
+/* A program that blocks a signal most likely uses it; one that blocks them all does not. */
+int preflight_signal(const struct proc_info *process, int wanted)
+{
+    struct thread_signals s = {.pid = process->pid};
+    proc_threads(process->pid, add_signals, &s);
+    uint64_t used = process->signals_caught | process->signals_ignored | process->signals_pending |
+                    s.waited,
+             blocked = used | process->signals_blocked;
+    if (wanted)
+        return wanted >= 1 && wanted <= 64 && wanted != SIGKILL && wanted != SIGSTOP &&
+                       !(blocked >> (wanted - 1) & 1)
+                   ? wanted
+                   : 0;
+    int number = highest_free(blocked | s.blocked);
+    if (!number)
+        number = highest_free(blocked);
+    return number ? number : highest_free(used);
+}
+
+/* Who will have it taken out of its mask. */
+struct blockers {
+    int signal, count;
+    struct proc_thread first;
+};
+
+static int count_blocker(void *context, const struct proc_thread *thread)
+{
+    struct blockers *b = context;
+    if (thread->signals_blocked >> (b->signal - 1) & 1 && b->count++ == 0)
+        b->first = *thread;
+    return 0;
+}
+
+static void note_blockers(struct preflight *p, int signal)
+{
+    struct blockers b = {.signal = signal};
+    proc_threads(p->info.pid, count_blocker, &b);
+    if (b.count)
+        note(p, "blocked-signal",
+             "%d thread%s (%d, %s%s) signal %d, which takes checkpoints: a hijack takes it out of "
+             "the mask",
+             b.count, b.count == 1 ? "" : "s", (int)b.first.tid, b.first.name,
+             b.count == 1 ? ") blocks" : ", ...) block", signal);
 }
 
 static void check_signal(struct preflight *p)
 {
     int wanted = p->options->signal;
-    if (preflight_signal(&p->info, wanted))
-        return;
-    if (wanted)
+    int signal = preflight_signal(&p->info, wanted);
+    if (signal)
+        note_blockers(p, signal);
+    else if (wanted)
         refuse(p, "signal",
                "signal %d cannot take checkpoints: process %d catches, ignores, blocks or cannot "
                "catch it; choose another one",
                wanted, (int)p->info.pid);
     else
-        refuse(p, "signal", "process %d uses every signal from %d to 63: none is left",
+        refuse(p, "signal", "process %d uses or waits for every signal from %d to 63: none is left",
                (int)p->info.pid, SIGRTMIN);
 }
 

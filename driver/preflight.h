@@ -55,7 +55,8 @@ const struct finding *findings_worst(const struct findings *findings,
 void findings_free(struct findings *findings);
 
 /* The checkpoint signal that a hijack of `process` would take: `wanted`, or the highest of 63..34
- * (one of libc's own excepted) that it neither catches, ignores nor blocks. 0: none is free. */
+ * (one of libc's own excepted) that it neither catches, ignores, waits for (sigwait) nor blocks;
+ * where it blocks all of them, one that it blocks. 0: none is free. */
 int preflight_signal(const struct proc_info *process, int wanted);
 
 #endif

@@ -217,6 +217,18 @@ int server_call(struct server *server, taddr function, const uint64_t arguments[
     return code;
 }
 
+int server_mask(struct server *server, uint64_t *mask, struct failure *f)
+{
+    return inferior_read(server->inferior, server->frame + SERVER_FRAME_MASK, mask, sizeof *mask,
+                         f);
+}
+
+int server_set_mask(struct server *server, uint64_t mask, struct failure *f)
+{
+    return inferior_write(server->inferior, server->frame + SERVER_FRAME_MASK, &mask, sizeof mask,
+                          f);
+}
+
 /* By rt_sigreturn from its own code, or at the program's system call instruction with
  * restart_syscall. At the entry of either the target will not come back to the server. */
 static bool leaves(const struct server *server, long number)

@@ -7,9 +7,9 @@
  * counter is set to them. They save everything, block all signals and ask for requests with a
  * system call that no kernel has, at which gdb stops them.
  *
- * The flow is: server_enter(), any number of server_syscall() and server_call(), server_leave().
- * After server_leave() the target is about to go on where it was stopped, the slack is as before,
- * and inferior_detach() lets it run.
+ * The flow is: server_enter(), any number of server_syscall() and server_call(), server_leave();
+ * then another thread may be entered. After server_leave() the target is about to go on where it
+ * was stopped, the slack is as before, and inferior_detach() lets it run.
  *
  * Invariants: if gdb is killed at any moment the target finishes the request at hand, leaves by
  * itself and goes on as if nothing had happened. A system call that the stop interrupted goes on,
@@ -59,6 +59,10 @@ int server_syscalls(struct server *server, struct server_syscall *calls, size_t 
  * aligned). */
 int server_call(struct server *server, taddr function, const uint64_t arguments[6], taddr stack,
                 uint64_t *result, struct failure *f);
+/* The program's own signal mask in the thread that is served, as it will be when the server has
+ * left. */
+int server_mask(struct server *server, uint64_t *mask, struct failure *f);
+int server_set_mask(struct server *server, uint64_t mask, struct failure *f);
 int server_leave(struct server *server, struct failure *f);
 /* Restores the slack after a server that was never reached. The target must not be able to return
  * to it: no signal handler is on its stack. */

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "driver/files.h"
+#include "driver/masks.h"
 #include "driver/target.h"
 
 uint64_t target_now(void)
@@ -289,7 +290,11 @@ int target_go(struct target *target, struct failure *f)
         return code;
     target->scratch = 0;
     target->served = false;
-    code = server_leave(&target->server, f);
+    code = masks_change_served(target, f);
+    if (code == 0)
+        code = server_leave(&target->server, f);
+    if (code == 0)
+        code = masks_change_others(target, f);
     if (code == 0)
         code = inferior_detach(target->inferior, f);
     if (code == 0)

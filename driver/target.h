@@ -14,6 +14,7 @@
 #include "driver/safepoint.h"
 #include "driver/server.h"
 #include "driver/threads.h"
+#include "stubs/record.h"
 
 struct target {
     struct proc_info info;
@@ -21,10 +22,16 @@ struct target {
     struct maps maps;
     struct objects *objects;
     struct inferior *inferior;
-    struct threads threads;         /* as of the last stop */
-    const struct thread *chosen;    /* to be served, one of them; NULL: none yet */
-    struct server server;           /* in that one */
-    bool others_ran;                /* since it was chosen */
+    struct threads threads;      /* as of the last stop */
+    const struct thread *chosen; /* to be served, one of them; NULL: none yet */
+    struct server server;        /* in that one */
+    bool others_ran;             /* since it was chosen */
+    struct {                     /* what target_go() is to do to signal masks: masks.h */
+        uint64_t bit;
+        bool block;
+        size_t count;
+        taddr threads[HIJACK_MAX_UNBLOCKED];
+    } masks;
     enum safepoint_purpose purpose; /* what will be called in it; set by the caller */
     bool served;                    /* the server is in it, or may be */
     taddr scratch; /* memory of ours in the target while it is served: strings below, stack above;
@@ -69,6 +76,9 @@ typedef int target_unsafe(void *context, const struct target *target, const tadd
                           size_t count, char reason[SAFEPOINT_REASON]);
 int target_find_safe_point(struct target *target, int deadline_ms, target_unsafe *extra,
                            void *context, struct failure *f);
+/* May the server be sent into this other thread, besides the chosen one? 1: yes, it is selected;
+ * 0: not where it stands; -errno. */
+int target_may_enter(struct target *target, const struct thread *thread, struct failure *f);
 /* After gdb died or an attempt failed: a new gdb, attached, at a safe point. */
 int target_retake(struct target *target, mi_trace *trace, int deadline_ms, target_unsafe *extra,
                   void *context, struct failure *f);

@@ -124,6 +124,16 @@ static int try_thread(struct target *target, const struct thread *thread,
     return 0;
 }
 
+int target_may_enter(struct target *target, const struct thread *thread, struct failure *f)
+{
+    char reason[SAFEPOINT_REASON];
+    enum safepoint_purpose purpose = target->purpose;
+    target->purpose = SAFEPOINT_FOR_SERVER;
+    int code = try_thread(target, thread, reason, f);
+    target->purpose = purpose;
+    return code;
+}
+
 /* 1: safe, and the thread to be served is selected; 0: not, with the leader's reason; -errno. */
 static int is_safe(struct target *target, target_unsafe *extra, void *context,
                    char reason[SAFEPOINT_REASON], struct failure *f)

@@ -28,15 +28,15 @@ static int add(struct threads *threads, const struct thread *thread)
 /* The stop of an attach shows as SIGSTOP's. */
 static bool parse_values(const char *line, struct thread *t)
 {
-    int count = sscanf(line, "\n@%u %" SCNx64 " %" SCNx64 " %" SCNd64 " %" SCNd64 " %d", &t->number,
-                       &t->pc, &t->sp, &t->call, &t->result, &t->signal);
+    int count = sscanf(line, "\n@%u %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNd64 " %" SCNd64 " %d",
+                       &t->number, &t->pc, &t->sp, &t->pointer, &t->call, &t->result, &t->signal);
     if (t->signal == SIGSTOP)
         t->signal = 0;
-    return count == 6;
+    return count == 7;
 }
 
-/* Below "Thread 2 (LWP 4711 "name"):" stands our line; a single thread is a "process". A name is too
- * short to hold the beginning of such a heading, or all of such a line. */
+/* Below "Thread 2 (LWP 4711 "name"):" stands our line; a single thread is a "process". A name is
+ * too short to hold the beginning of such a heading, or all of such a line. */
 static int parse(const char *text, struct threads *threads)
 {
     for (const char *head = text; (head = strstr(head, "\nThread "));) {
@@ -60,9 +60,9 @@ int threads_read(struct threads *threads, struct inferior *inferior, struct fail
     char command[256];
     threads_free(threads);
     snprintf(command, sizeof command,
-             "thread apply all -ascending -s printf \"@%%d %%lx %%lx %%ld %%ld %%d\\n\", $_thread, "
-             "$%s, $%s, $%s, $%s, $_siginfo.si_signo",
-             arch.pc, arch.sp, arch.syscall_number, arch.result);
+             "thread apply all -ascending -s printf \"@%%d %%lx %%lx %%lx %%ld %%ld %%d\\n\", "
+             "$_thread, $%s, $%s, $%s, $%s, $%s, $_siginfo.si_signo",
+             arch.pc, arch.sp, arch.thread_pointer, arch.syscall_number, arch.result);
     const char *text = inferior_console(inferior, command, f);
     if (!text)
         return f->code;

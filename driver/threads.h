@@ -22,9 +22,9 @@
 struct thread {
     unsigned number; /* gdb's */
     pid_t tid;
-    taddr pc, sp;
-    int64_t call, result; /* the interrupted system call or -1, and its result so far */
-    int signal;           /* the program's own, about to be delivered; 0: none */
+    taddr pc, sp, pointer; /* the last one: what its thread-local storage hangs on */
+    int64_t call, result;  /* the interrupted system call or -1, and its result so far */
+    int signal;            /* the program's own, about to be delivered; 0: none */
 };
 
 struct threads {

@@ -10,6 +10,7 @@
 
 #include "driver/agent.h"
 #include "driver/interrupt.h"
+#include "driver/masks.h"
 #include "driver/steps.h"
 #include "driver/text.h"
 #include "driver/undo.h"
@@ -119,6 +120,18 @@ static int undo_left_scratch(struct target *target, struct hijack_record *record
     return unmap(target, record->scratch, record->scratch_size, f);
 }
 
+/* target_go() will do it. */
+static int order_masks(struct target *target, const struct hijack_record *record, struct failure *f)
+{
+    struct hijack_params params;
+    if (!record->unblocked_count)
+        return 0;
+    int code = agent_read_params(target, &params, f);
+    if (code == 0)
+        masks_order(target, params.signal, true, record);
+    return code;
+}
+
 int undo_all(struct target *target, struct failure *f)
 {
     struct hijack_record record;
@@ -127,6 +140,8 @@ int undo_all(struct target *target, struct failure *f)
     if (agent_cut_short(target))
         return agent_unload(target, f);
     int code = agent_read_record(target, &record, f);
+    if (code == 0)
+        code = order_masks(target, &record, f);
     if (code == 0)
         code = undo_start(target, &record, f);
     if (code == 0)
@@ -185,7 +200,8 @@ static void add(struct failure *f, const char *format, ...)
 static int undo_somehow(struct target *target, const struct hijack_options *options,
                         struct failure *f)
 {
-    int code = inferior_attached(target->inferior) ? undo_all(target, f) : -EPIPE;
+    bool at_hand = inferior_attached(target->inferior) && target->served;
+    int code = at_hand ? undo_all(target, f) : -EPIPE;
     if (code == 0)
         code = target_go(target, f);
     if (code == 0)

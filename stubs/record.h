@@ -10,16 +10,18 @@
 
 #include <stdint.h>
 
-#define HIJACK_RECORD_VERSION 2
+#define HIJACK_RECORD_VERSION 3
 #define HIJACK_MAX_PATCHES    1024
 #define HIJACK_PATCH_BYTES    16
+#define HIJACK_MAX_UNBLOCKED  256
 
 /* A slot of the island, the jumps' first destination (driver/jump.h). */
 #define JUMP_SLOT   64 /* bytes of a slot, a power of two; slots are aligned to it */
 #define JUMP_SWITCH 8  /* offset in a slot of the pointer to where it leads */
 #define JUMP_HOME   16 /* offset in a slot of the displaced instructions */
 
-/* One entry jump, whose slot is at the same index in the island: `size` bytes of text at `address`. */
+/* One entry jump, whose slot is at the same index in the island: `size` bytes of text at `address`.
+ */
 struct hijack_patch {
     uint64_t address;
     uint8_t size;
@@ -38,7 +40,10 @@ struct hijack_record {
     uint64_t island, island_size;   /* the jumps' first destination; size 0: none */
     int32_t shadow;                 /* process id as hijack_start_shadow() returned it; 0: none */
     int32_t started;                /* hijack_start() was called */
+    uint32_t unblocked_count;
     struct hijack_patch patches[HIJACK_MAX_PATCHES];
+    /* Thread pointers of the threads whose mask had the checkpoint signal. */
+    uint64_t unblocked[HIJACK_MAX_UNBLOCKED];
 };
 extern struct hijack_record hijack_record;
 

@@ -37,3 +37,39 @@ same_but_threads() { same '^map |^Threads:|^SigBlk:'; }
     done
     finish
 }
+
+# masks: of every thread
+masks() { grep -h ^SigBlk: "/proc/$PID"/task/*/status; }
+reachable() { not grep -qv "[0-389ab]...............$" <(masks); }
+
+@test "threads that block every signal: a hijack unblocks the checkpoint's, a release blocks it again" {
+    start "$PYTHON" -c '
+import signal, threading, time
+def wait():
+    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))
+    print("blocked", flush=True)
+    time.sleep(1000)
+for i in range(3): threading.Thread(target=wait).start()
+wait()'
+    wait_until eval '[ "$(grep -c blocked "$DIR/out")" -eq 4 ]'
+    before=$(masks)
+    not reachable
+    hijack
+    reachable
+    release
+    [ "$(masks)" = "$before" ]
+}
+
+@test "a thread that waits for every signal would be given the checkpoint's: refused" {
+    start "$PYTHON" -c '
+import signal, threading, time
+every = range(1, 65)
+signal.pthread_sigmask(signal.SIG_BLOCK, every)
+threading.Thread(target=signal.sigwait, args=(every,)).start()
+print("ready", flush=True)
+time.sleep(1000)'
+    wait_until test -s "$DIR/out"
+    wait_until grep -q "^128 " /proc/"$PID"/task/*/syscall
+    expect 1 gdb_hijack "$PID"
+    grep -q "waits for every signal" <<<"$errors"
+}

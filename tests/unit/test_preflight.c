@@ -345,6 +345,9 @@ static void choice_of_signal(void **state)
     assert_int_equal(preflight_signal(&p, 0), 60);
     assert_int_equal(preflight_signal(&p, 62), 0);
     p.signals_blocked = ~0ULL;
+    assert_int_equal(preflight_signal(&p, 0), 61);
+    assert_int_equal(preflight_signal(&p, 61), 0);
+    p.signals_ignored = ~0ULL;
     assert_int_equal(preflight_signal(&p, 0), 0);
 }
 

@@ -21,4 +21,7 @@
 /* Bytes of the system call instruction: how far the kernel sets the pc back to restart a call. */
 #define SERVER_RESTART_BYTES 2
 
+/* In the frame (rsi at SERVER_CALL), the saved signal mask: UC_SIGMASK of server.S. */
+#define SERVER_FRAME_MASK 296
+
 #endif
