@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include "restart/ckpt.h"
+#include "restart/ckpt_arch.h"
 #include "restart/ckpt_remote.h"
 #include "restart/fds.h"
 #include "restart/resume.h"
@@ -196,6 +197,16 @@ static long commit(const char *path)
     return result ? ckpt_fail(result, "the shadow was lost when it should have taken over", "") : 0;
 }
 
+/* Code of the vdso cannot go on under another kernel (starter_vdso.c). */
+static void warn_of_vdso(void)
+{
+    uint64_t counter = ckpt_arch_counter(ckpt.frame);
+    for (const struct image_map *m = ckpt.maps; m < ckpt.maps + ckpt.map_count; m++)
+        if (m->kind == IMAGE_VDSO && counter >= m->start && counter < m->end)
+            text_add(&ckpt_why, "the program was stopped within the vdso: this image can be "
+                                "restarted under this kernel only");
+}
+
 static long take(const char *path, ucontext_t *frame, const struct rlimit *descriptors)
 {
     long result = ckpt_scratch_map();
@@ -211,6 +222,8 @@ static long take(const char *path, ucontext_t *frame, const struct rlimit *descr
         step("write");
         if (!(result = ckpt_write(path)))
             result = commit(path);
+        if (!result && ckpt.portable)
+            warn_of_vdso();
     }
     ckpt_scratch_unmap();
     return result;

@@ -11,6 +11,8 @@
 /* The ELF header's e_machine. */
 extern const unsigned short ckpt_arch_machine;
 
+/* The program counter of a signal frame. */
+uint64_t ckpt_arch_counter(const ucontext_t *frame);
 /* Fills in the thread pointer and its like. */
 void ckpt_arch_thread(struct image_process *p);
 /* Fills in machine, features and the extended state's shape. */

@@ -77,13 +77,16 @@ set +e
 unshare --user --map-user="$user" --map-group="$user" "$@"
 exit $?'
 
-# away_run COMMAND...: there, with the streams of the caller and nothing of the environment but READY and STOP
-away_run() {
+# away_exec COMMAND...: this shell becomes the command there, with its streams and nothing of its environment. When the
+# process is killed, so is all of that host.
+away_exec() {
     as_prefix
-    "${AS[@]}" env -i PATH="$PATH" HOME=/home LC_ALL=C unshare --user --map-root-user \
+    exec "${AS[@]}" env -i PATH="$PATH" HOME=/home LC_ALL=C unshare --user --map-root-user \
         --mount --pid --net --ipc --uts --fork --kill-child \
         sh -c "$away_enter" away "$AWAY" "$AWAY_USER" "${#AWAY_BINDS[@]}" "${AWAY_BINDS[@]}" "$@"
 }
+
+away_run() { (away_exec "$@"); }
 
 # away_pid PID: the program that away_run (process PID) runs there, as home numbers it; nothing before it runs
 away_pid() {
@@ -107,7 +110,7 @@ away_command() {
 # away_restart OPTION...: $DIR/job.ckpt goes on there. $MAIN is to be waited for, $PID the program.
 away_restart() {
     as cp "$DIR/job.ckpt" "$AWAY_HOME/job.ckpt" || return 1
-    (close_inherited && away_run gdb-hijack restart "$@" job.ckpt) \
+    (close_inherited && away_exec gdb-hijack restart "$@" job.ckpt) \
         <"${IN:-/dev/null}" >>"$DIR/${OUT:-out}" 2>>"$DIR/err" 3>&- &
     MAIN=$! PID=$!
     STARTED+=("$MAIN")

@@ -12,7 +12,7 @@ away_or_skip() { away_possible || skip "no namespaces for this user"; }
 kill_it() { kill -KILL "$PID" && wait_until is_gone "$PID"; }
 
 portable_image() {
-    start_target portable "$DIR"
+    start_target "${1:-portable}" "$DIR"
     hijack
     checkpoint --portable
     kill_it
@@ -25,7 +25,7 @@ away_finish() {
 
 target_away() {
     away_root
-    portable_image
+    portable_image "$@"
     away_restart --away
     ! grep -E ' /(usr|lib|tmp)/' "/proc/$PID/maps" || complain "a file of that host is mapped"
     away_finish
@@ -34,6 +34,11 @@ target_away() {
 @test "mapped files, touched or not: from the image alone, elsewhere" {
     away_or_skip
     target_away
+}
+
+@test "a program of musl" {
+    away_or_skip
+    target_away musl/portable
 }
 
 @test "the same as root" {
@@ -241,7 +246,8 @@ makes_system_calls_for_clocks() { ! grep -q '\[vdso\]' "/proc/$PID/maps" || comp
 @test "another kernel's vdso: a program that was stopped within it is refused there, and goes on here" {
     start_target clocks within
     hijack
-    checkpoint
+    checkpoint --portable
+    grep -q 'warning: .*stopped within the vdso' <<<"$errors"
     kill_it
     expect 1 as env -C "$DIR" HIJACK_FAULT_VDSO=1 "$GDB_HIJACK" restart "$DIR/job.ckpt" </dev/null
     grep -q 'stopped within; take another image' <<<"$errors"

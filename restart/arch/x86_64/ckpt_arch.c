@@ -41,6 +41,11 @@ static struct software shape(const ucontext_t *frame)
     return s;
 }
 
+uint64_t ckpt_arch_counter(const ucontext_t *frame)
+{
+    return (uint64_t)frame->uc_mcontext.gregs[REG_RIP];
+}
+
 void ckpt_arch_thread(struct image_process *p)
 {
     raw(SYS_arch_prctl, ARCH_GET_FS, &p->fs_base);
