@@ -6,6 +6,7 @@
 #include "restart/ckpt.h"
 #include "restart/ckpt_arch.h"
 #include "restart/ckpt_remote.h"
+#include "restart/ckpt_rendezvous.h"
 #include "restart/fds.h"
 #include "restart/resume.h"
 #include "stubs/agent.h"
@@ -198,21 +199,29 @@ static long commit(const char *path)
 }
 
 /* Code of the vdso cannot go on under another kernel (starter_vdso.c). */
-static void warn_of_vdso(void)
+static int runs_in_vdso(uint64_t counter)
 {
-    uint64_t counter = ckpt_arch_counter(ckpt.frame);
     for (const struct image_map *m = ckpt.maps; m < ckpt.maps + ckpt.map_count; m++)
         if (m->kind == IMAGE_VDSO && counter >= m->start && counter < m->end)
-            text_add(&ckpt_why, "the program was stopped within the vdso: this image can be "
-                                "restarted under this kernel only");
+            return 1;
+    return 0;
 }
 
-static long take(const char *path, ucontext_t *frame, const struct rlimit *descriptors)
+static void warn_of_vdso(void)
+{
+    for (unsigned i = 0; i < rendezvous_count(); i++)
+        if (runs_in_vdso(ckpt_arch_counter(rendezvous_thread(i)->frame))) {
+            text_add(&ckpt_why, "the program was stopped within the vdso: this image can be "
+                                "restarted under this kernel only");
+            return;
+        }
+}
+
+static long take(const char *path, const struct rlimit *descriptors)
 {
     long result = ckpt_scratch_map();
     if (result)
         return result;
-    ckpt.frame = frame;
     ckpt.leaving = (request.flags & FRAME_LEAVE) != 0;
     ckpt.portable = (request.flags & FRAME_PORTABLE) != 0;
     ckpt.descriptors = *descriptors;
@@ -261,12 +270,15 @@ static int ask(void)
     return result != -ECANCELED;
 }
 
-/* The tool saw for how long the program had been blocked. When the program has not been blocked
- * anew since then, it was in this very call. */
-static void tell_elapsed(ucontext_t *frame)
+/* The tool saw for how long the main thread had been blocked. When that has not been blocked anew
+ * since then, it was in this very call. */
+static void tell_elapsed(void)
 {
-    if (request.blocked_ns && request.switches == handler_switches)
-        reissue_elapsed(frame, request.blocked_ns);
+    for (unsigned i = 0; request.blocked_ns && i < rendezvous_count(); i++) {
+        struct handler_thread *t = rendezvous_thread(i);
+        if (t->tid == hijack_params.pid && t->switches == request.switches)
+            reissue_elapsed(&t->call, t->frame, request.blocked_ns);
+    }
 }
 
 /* A program at its soft limit of descriptors must still be able to be checkpointed: lend ourselves
@@ -291,23 +303,35 @@ static void tell(long result, uint64_t began)
     link_close(&shadow);
 }
 
-void handler_checkpoint(ucontext_t *frame)
+/* `met`: what became of the rendezvous. */
+static void checkpoint(long met, const struct rlimit *limit, uint64_t began)
+{
+    if (!ask())
+        return;
+    tell_elapsed();
+    long result = met;
+    if (!met)
+        result = request.flags & (FRAME_REMOTE_BEGIN | FRAME_REMOTE_END)
+                     ? change_remote()
+                     : take(request.path, limit);
+    tell(result, began);
+    if (!result && request.flags & FRAME_LEAVE)
+        raw(SYS_exit_group, request.exit_status);
+}
+
+void handler_checkpoint(const siginfo_t *info)
 {
     uint64_t began = handler_time();
     struct rlimit limit;
     shadow.fd = -1;
+    memset(&report, 0, sizeof report);
+    ckpt_why = (struct text){report.text, sizeof report.text, 0};
+    step("threads");
     lend_descriptors(&limit);
-    if (ask()) {
-        memset(&report, 0, sizeof report);
-        tell_elapsed(frame);
-        ckpt_why = (struct text){report.text, sizeof report.text, 0};
-        long result = request.flags & (FRAME_REMOTE_BEGIN | FRAME_REMOTE_END)
-                          ? change_remote()
-                          : take(request.path, frame, &limit);
-        tell(result, began);
-        if (!result && request.flags & FRAME_LEAVE)
-            raw(SYS_exit_group, request.exit_status);
-    }
+    long met = rendezvous(info);
+    if (met != -EAGAIN)
+        checkpoint(met, &limit, began);
     link_close(&shadow);
     raw(SYS_prlimit64, 0, RLIMIT_NOFILE, &limit, NULL);
+    rendezvous_end();
 }

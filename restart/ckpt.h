@@ -1,15 +1,16 @@
 /*
  * ckpt.h - a checkpoint, taken by the program itself in the handler of the checkpoint signal.
  *
- * The flow of handler_checkpoint() (ckpt.c): ask the shadow what is wanted; refuse what state.def
- * refuses (ckpt_state.c); list the memory (ckpt_maps.c) and the pages to store (ckpt_pages.c); note
- * what the kernel keeps of the process (ckpt_process.c); lay the image out (ckpt_layout.c) and
- * write it under a temporary name (ckpt_write.c); give it its name; report.
+ * The flow of handler_checkpoint() (ckpt.c): bring all threads to stand still
+ * (ckpt_rendezvous.c); ask the shadow what is wanted; refuse what state.def refuses (ckpt_state.c);
+ * list the memory (ckpt_maps.c) and the pages to store (ckpt_pages.c); note what the kernel keeps
+ * of the process (ckpt_process.c, ckpt_threads.c); lay the image out (ckpt_layout.c) and write it
+ * under a temporary name (ckpt_write.c); give it its name; report.
  *
- * Invariants: freestanding, all signals blocked, one thread. Tables live in one shared anonymous
- * mapping (the scratch), which never merges with the program's memory and is not part of the image.
- * A function that fails has said why in ckpt_why and returns -errno. An image appears complete
- * under its name, or not at all.
+ * Invariants: freestanding, all signals blocked, all other threads stand still. Tables live in one
+ * shared anonymous mapping (the scratch), which never merges with the program's memory and is not
+ * part of the image. A function that fails has said why in ckpt_why and returns -errno. An image
+ * appears complete under its name, or not at all.
  */
 #ifndef RESTART_CKPT_H
 #define RESTART_CKPT_H
@@ -17,7 +18,6 @@
 #include <elf.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <ucontext.h>
 
 #include "restart/ckpt_text.h"
 #include "restart/image.h"
@@ -39,7 +39,6 @@ struct ckpt {
     uintptr_t scratch; /* address and size of the scratch itself */
     size_t scratch_size;
     struct image_header header;
-    ucontext_t *frame;
     int leaving;  /* the program ends once the image is there */
     int portable; /* the image needs no file of this host */
     struct rlimit
@@ -76,8 +75,9 @@ long ckpt_maps(void);
 long ckpt_pages(void);
 /* How many bytes of them are of mappings whose file need not be there after a restart. */
 uint64_t ckpt_pages_carried(void);
-/* Fills resume_process with what the kernel keeps of the process. */
+/* Fills resume_process with what the kernel keeps of the process, and every thread's state. */
 long ckpt_process(void);
+long ckpt_threads(void); /* the latter */
 /* Places runs and segments in the file and writes the head, all but its sums. */
 long ckpt_layout(void);
 /* Puts the sum of the finished head into its last note. */

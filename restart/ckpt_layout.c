@@ -14,6 +14,7 @@
 #include "restart/checksum.h"
 #include "restart/ckpt.h"
 #include "restart/ckpt_arch.h"
+#include "restart/ckpt_rendezvous.h"
 #include "restart/resume.h"
 #include "stubs/agent.h"
 #include "stubs/mem.h"
@@ -180,19 +181,53 @@ static void put_files(void)
     pad(4);
 }
 
+static uint64_t set[4096 / 8]; /* of registers */
+
+static const struct image_thread *thread(unsigned i)
+{
+    return resume_state(rendezvous_thread(i));
+}
+
+static void put_general(const struct image_thread *t)
+{
+    note("CORE", NT_PRSTATUS, set, ckpt_arch_general(set, t, &resume_process));
+}
+
+static void put_extended(const struct image_thread *t)
+{
+    const ucontext_t *frame = (const void *)t->frame;
+    size_t size = ckpt_arch_floating(set, frame);
+    if (size)
+        note("CORE", NT_PRFPREG, set, size);
+    size = ckpt_arch_extended(set, frame);
+    if (size)
+        note("LINUX", NT_X86_XSTATE, set, size);
+}
+
+/* As the kernel has it: what is the process's stands among the first thread's. */
 static void put_core_notes(void)
 {
-    static uint64_t set[4096 / 8];
-    note("CORE", NT_PRSTATUS, set, ckpt_arch_general(set, ckpt.frame, &resume_process));
+    put_general(thread(0));
     put_psinfo();
     note("CORE", NT_AUXV, resume_process.auxv, resume_process.layout.auxv_size);
     put_files();
-    size_t size = ckpt_arch_floating(set, ckpt.frame);
-    if (size)
-        note("CORE", NT_PRFPREG, set, size);
-    size = ckpt_arch_extended(set, ckpt.frame);
-    if (size)
-        note("LINUX", NT_X86_XSTATE, set, size);
+    put_extended(thread(0));
+    for (unsigned i = 1; i < resume_process.thread_count; i++) {
+        put_general(thread(i));
+        put_extended(thread(i));
+    }
+}
+
+static void put_threads(void)
+{
+    uint32_t count = resume_process.thread_count;
+    Elf64_Nhdr h = {sizeof IMAGE_OWNER, (uint32_t)(count * sizeof *thread(0)), IMAGE_NOTE_THREADS};
+    put(&h, sizeof h);
+    put(IMAGE_OWNER, sizeof IMAGE_OWNER);
+    pad(4);
+    for (unsigned i = 0; i < count; i++)
+        put(thread(i), sizeof *thread(i));
+    pad(4);
 }
 
 static void put_own_notes(void)
@@ -206,6 +241,7 @@ static void put_own_notes(void)
     note(IMAGE_OWNER, IMAGE_NOTE_PROCESS, &resume_process, sizeof resume_process);
     note(IMAGE_OWNER, IMAGE_NOTE_PARAMS, &hijack_params, sizeof hijack_params);
     note(IMAGE_OWNER, IMAGE_NOTE_FDS, ckpt.fds, ckpt.fds_size);
+    put_threads();
     note(IMAGE_OWNER, IMAGE_NOTE_SUM, &sum, sizeof sum);
 }
 
@@ -262,7 +298,7 @@ static void fill_header(void)
     text_add(&kernel, " ");
     text_add(&kernel, name.version);
     mem_copy_string(h->host, name.nodename, sizeof h->host);
-    ckpt_arch_header(h, ckpt.frame);
+    ckpt_arch_header(h, handler_leader.frame);
 }
 
 long ckpt_layout(void)

@@ -63,8 +63,6 @@ static const char *value(const char *line, const char *key)
 static long check_status_line(const char *line)
 {
     const char *v;
-    if ((v = value(line, "Threads")) && strcmp(v, "1") != 0)
-        return ckpt_refused(CKPT_ROW_threads, v);
     if ((v = value(line, "Seccomp")) && strcmp(v, "0") != 0)
         return ckpt_refused(CKPT_ROW_seccomp, "");
     if ((v = value(line, "x86_Thread_features")) && strncmp(v, "shstk", 5) == 0)

@@ -1,9 +1,9 @@
 /*
  * ckpt_write.c - the image's way to the disk.
  *
- * Memory is written from where it lies. Memory that changes while we write (our own, the rseq area,
- * which the kernel writes to) and memory that may not be readable goes through a buffer, so that
- * its checksum is that of the bytes written. The head is written last.
+ * Memory is written from where it lies. Memory that changes while we write (our own, the rseq
+ * areas, which the kernel writes to) and memory that may not be readable goes through a buffer, so
+ * that its checksum is that of the bytes written. The head is written last.
  *
  * Where the file system can (O_TMPFILE), the file has no name until it is complete: a program that
  * is killed meanwhile leaves nothing behind.
@@ -18,6 +18,7 @@
 
 #include "restart/checksum.h"
 #include "restart/ckpt.h"
+#include "restart/ckpt_rendezvous.h"
 #include "restart/resume.h"
 #include "stubs/agent.h"
 #include "stubs/mem.h"
@@ -60,12 +61,22 @@ static int overlaps(const struct image_run *run, uint64_t start, uint64_t end)
     return run->address < end && run->address + run->length > start;
 }
 
+static int holds_rseq(const struct image_run *run)
+{
+    for (unsigned i = 0; hijack_params.rseq_size && i < rendezvous_count(); i++) {
+        uint64_t rseq =
+            resume_state(rendezvous_thread(i))->fs_base + (uint64_t)hijack_params.rseq_offset;
+        if (overlaps(run, rseq, rseq + 64))
+            return 1;
+    }
+    return 0;
+}
+
 static int is_direct(const struct image_map *map, const struct image_run *run)
 {
-    uint64_t rseq = resume_process.fs_base + (uint64_t)hijack_params.rseq_offset;
     return map->kind == IMAGE_ANONYMOUS && map->prot & PROT_READ && run->length >= DIRECT_MIN &&
            !overlaps(run, (uintptr_t)__bss_start, (uintptr_t)_end) &&
-           !(hijack_params.rseq_size && overlaps(run, rseq, rseq + 64));
+           !overlaps(run, handler_region, handler_region + handler_region_size) && !holds_rseq(run);
 }
 
 static long write_run(struct image_run *run, int direct)

@@ -23,7 +23,7 @@
 #include <time.h>
 
 #define IMAGE_MAGIC       0x4b434a4849ULL /* "IHJCK" */
-#define IMAGE_VERSION     2
+#define IMAGE_VERSION     3
 #define IMAGE_OWNER       "HIJACK"
 #define IMAGE_PAGE        4096ULL
 #define IMAGE_RUN_MAX     (4ULL << 20) /* longest run: the unit of checking and of parallel reading */
@@ -44,6 +44,7 @@ enum image_note {
     IMAGE_NOTE_PROCESS,             /* struct image_process */
     IMAGE_NOTE_PARAMS, /* struct hijack_params (stubs/agent.h): makes the image a credential */
     IMAGE_NOTE_FDS,    /* the table of restart/fds.h */
+    IMAGE_NOTE_THREADS, /* struct image_thread[]: image_process.thread_count of them */
     IMAGE_NOTE_SUM,    /* uint64_t */
 };
 
@@ -130,6 +131,8 @@ struct image_action {
 
 struct image_timer {
     int32_t id, signal, notify, clock;
+    int32_t thread; /* SIGEV_THREAD_ID: its id then; 0: the process */
+    int32_t padding;
     uint64_t value;
     struct itimerspec time;
 };
@@ -143,36 +146,48 @@ struct image_layout {
     int32_t exe_fd;
 };
 
+/* What the kernel keeps of a thread. Lives in the in-target object's memory like image_process. */
+struct image_thread {
+    uint64_t frame;        /* address of the signal frame's ucontext */
+    uint64_t mask;         /* blocked signals */
+    uint64_t alternate[3]; /* stack_t */
+    uint64_t fs_base, gs_base, tid_address, robust_list, robust_size;
+    uint64_t timer_slack;
+    char comm[16];
+    int32_t tid; /* then */
+    int32_t now; /* the restarted thread's */
+    int32_t nice, policy, priority, io_priority;
+    uint32_t personality;
+    int32_t death_signal, no_new_privs, seccomp;
+    uint32_t cpus_size; /* bytes of the affinity mask that the kernel gave */
+    uint32_t padding;
+    uint64_t cpus[IMAGE_CPUS / 64];
+};
+
 /* What the kernel keeps of the process itself. Lives in the in-target object (resume_process), so
  * that it is in the image's memory too, where resume.c finds it; the note is for the starter. */
 struct image_process {
     struct image_layout layout;
     uint64_t auxv[2 * IMAGE_AUXV_MAX];
     struct image_action actions[IMAGE_SIGNALS];
-    uint64_t mask;         /* blocked signals */
-    uint64_t frame;        /* address of the signal frame's ucontext */
-    uint64_t alternate[3]; /* stack_t */
-    uint64_t fs_base, gs_base, tid_address, robust_list, robust_size;
     struct itimerval interval[3];
     struct image_timer timers[IMAGE_TIMERS_MAX];
     uint32_t timer_count;
     uint32_t pending_count;
+    uint32_t thread_count; /* that run; the first is the one that took the checkpoint */
+    uint32_t main_ended;   /* the main thread is not among them */
     struct rlimit limits[16];
     char cwd[4096];
-    char comm[16];
+    char comm[16]; /* of the thread that took the checkpoint */
     int32_t pid, parent, group, session;
     uint32_t uid, gid;
     uint32_t umask;
-    int32_t nice, policy, priority;
-    int32_t io_priority;
-    uint32_t personality;
+    int32_t nice; /* likewise */
     int32_t oom_score_adj;
     uint32_t coredump_filter;
-    int32_t dumpable, death_signal, subreaper, thp_disable, no_new_privs, keepcaps;
-    uint64_t timer_slack;
+    int32_t dumpable, subreaper, thp_disable, keepcaps;
     int32_t membarrier;
-    uint32_t cpus_size; /* bytes of the affinity mask that the kernel gave */
-    uint64_t cpus[IMAGE_CPUS / 64];
+    int32_t padding;
 };
 
 /* What the restart library hands to resume_entry(). */

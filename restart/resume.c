@@ -1,12 +1,11 @@
-/* resume.c - see resume.h. */
+/* resume.c - see resume.h: the process; each thread is resume_threads.c's. */
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include "restart/ckpt_remote.h"
 #include "restart/resume.h"
-#include "restart/resume_arch.h"
+#include "restart/resume_threads.h"
 #include "stubs/agent.h"
-#include "stubs/handler.h"
 #include "stubs/mem.h"
 #include "stubs/raw.h"
 
@@ -25,37 +24,33 @@ static void unmap(const struct resume_handover *handover)
         raw(SYS_munmap, h.unmap[i][0], h.unmap[i][1]);
 }
 
-/* Without this, libc's rseq area would never be written again, and sched_getcpu() would be wrong
- * without a word. */
-static void set_rseq(void)
-{
-    uint64_t area = p->fs_base + (uint64_t)hijack_params.rseq_offset;
-    if (!hijack_params.rseq_size)
-        return;
-    ((uint64_t *)area)[1] = 0; /* rseq_cs: the signal has ended any critical section */
-    raw(SYS_rseq, area, hijack_params.rseq_size, 0, hijack_params.rseq_signature);
-}
-
-static void set_thread(void)
-{
-    resume_arch_thread(p);
-    raw(SYS_set_tid_address, p->tid_address);
-    raw(SYS_set_robust_list, p->robust_list, p->robust_size);
-    set_rseq();
-}
-
 static void set_actions(void)
 {
     for (int i = 1; i <= IMAGE_SIGNALS; i++)
         raw(SYS_rt_sigaction, i, &p->actions[i - 1], NULL, 8);
 }
 
-void resume_queue_pending(int without)
+/* Only the main thread may say who sent a signal to the process; where it has ended, others can
+ * only send it themselves. */
+static void queue_for_process(const siginfo_t *info)
 {
     long pid = raw(SYS_getpid);
-    for (uint32_t i = 0; i < p->pending_count; i++)
-        if (resume_pending[i].si_signo != without)
-            raw(SYS_rt_sigqueueinfo, pid, resume_pending[i].si_signo, &resume_pending[i]);
+    if (raw(SYS_rt_sigqueueinfo, pid, info->si_signo, info) < 0)
+        raw(SYS_kill, pid, info->si_signo);
+}
+
+void resume_queue_pending(int32_t then, int without)
+{
+    uint32_t count = __atomic_load_n(&p->pending_count, __ATOMIC_RELAXED);
+    for (uint32_t i = 0; i < count && i < IMAGE_PENDING_MAX; i++) {
+        const siginfo_t *info = &resume_pending[i];
+        if (resume_pending_thread[i] != then || !info->si_signo || info->si_signo == without)
+            continue;
+        if (then)
+            raw(SYS_rt_tgsigqueueinfo, raw(SYS_getpid), raw(SYS_gettid), info->si_signo, info);
+        else
+            queue_for_process(info);
+    }
 }
 
 /* The number of a timer is the kernel's choice unless it can be told; before, it counted up. */
@@ -64,6 +59,8 @@ static long make_timer(const struct image_timer *t)
     struct sigevent event = {.sigev_signo = t->signal, .sigev_notify = t->notify};
     int32_t id = t->id;
     event.sigev_value.sival_ptr = (void *)t->value;
+    if (t->thread)
+        event._sigev_un._tid = resume_thread_now(t->thread);
     while (raw(SYS_timer_create, t->clock, &event, &id) == 0 && id != t->id) {
         raw(SYS_timer_delete, id);
         if (id > t->id)
@@ -109,30 +106,24 @@ static void set_limits(void)
 static void set_attributes(void)
 {
     raw(SYS_umask, p->umask);
-    raw(SYS_prctl, PR_SET_NAME, p->comm);
-    raw(SYS_prctl, PR_SET_PDEATHSIG, p->death_signal);
     raw(SYS_prctl, PR_SET_CHILD_SUBREAPER, p->subreaper);
     raw(SYS_prctl, PR_SET_DUMPABLE, p->dumpable);
     raw(SYS_prctl, PR_SET_THP_DISABLE, p->thp_disable, 0, 0, 0);
-    if (p->no_new_privs)
-        raw(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     raw(SYS_prctl, PR_SET_KEEPCAPS, p->keepcaps);
-    raw(SYS_prctl, PR_SET_TIMERSLACK, p->timer_slack);
-    raw(SYS_personality, p->personality);
 }
 
+/* Threads first: what the process may do less of than this command, it must not be denied now. */
 uint64_t resume_main(const struct resume_handover *handover)
 {
     unmap(handover);
-    set_thread();
     set_actions();
     set_attributes();
-    set_limits();
     set_membarrier();
+    uint64_t frame = resume_threads();
+    set_limits();
     set_timers();
     remote_resume();
-    resume_queue_pending(hijack_params.signal);
-    resume_arch_state(p);
-    handler_busy = 0;
-    return p->frame;
+    resume_queue_pending(0, hijack_params.signal);
+    resume_threads_go();
+    return frame;
 }

@@ -14,16 +14,28 @@
 #define RESTART_RESUME_H
 
 #include "restart/image.h"
+#include "stubs/handler.h"
 
 extern struct image_process resume_process;
+/* Pending signals in their order, and for which thread (its id then; 0: the process). */
 extern siginfo_t resume_pending[IMAGE_PENDING_MAX];
+extern int32_t resume_pending_thread[IMAGE_PENDING_MAX];
 
 void resume_entry(const struct resume_handover *handover);
-/* The address to give to rt_sigreturn. */
+/* The ucontext's address; 0: the program's main thread had ended. */
 uint64_t resume_main(const struct resume_handover *handover);
+/* The same for any other thread, on the stack of its slot. */
+uint64_t resume_thread(struct image_thread *thread);
 
-/* Queues the pending signals of resume_process again, in their order, but for signal number
- * `without`: a checkpoint that was asked for twice is not taken again by the restarted program. */
-void resume_queue_pending(int without);
+/* The state of a thread in the handler. */
+static inline struct image_thread *resume_state(struct handler_thread *t)
+{
+    return (struct image_thread *)t->state;
+}
+
+/* Queues the pending signals of thread `then` (0: of the process) again, in their order, but for
+ * signal number `without`: a checkpoint that was asked for twice is not taken again by the
+ * restarted program. To be called by that thread, for the process by the main one. */
+void resume_queue_pending(int32_t then, int without);
 
 #endif

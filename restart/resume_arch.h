@@ -4,9 +4,12 @@
 
 #include "restart/image.h"
 
+/* Where musl's struct pthread has the thread's id. */
+#define RESUME_ARCH_MUSL_TID 48
+
 /* Sets the thread pointer and its like. */
-void resume_arch_thread(const struct image_process *p);
+void resume_arch_thread(const struct image_thread *t);
 /* Makes the kernel ready to load the frame's extended state. */
-void resume_arch_state(const struct image_process *p);
+void resume_arch_state(const struct image_thread *t);
 
 #endif

@@ -39,9 +39,10 @@ struct image {
     struct image_run *runs;
     char *strings;
     struct image_process *process;
+    struct image_thread *threads;
     struct hijack_params *params;
     void *fds;
-    size_t map_count, file_count, run_count, string_size, fds_size;
+    size_t map_count, file_count, run_count, string_size, fds_size, thread_count;
     uint64_t *place; /* of each map: where its memory stands until the restart library moves it */
     struct memory_file *memory_files;
     size_t memory_count;
@@ -91,8 +92,7 @@ void *memory_at(const struct image *image, uint64_t address);
 
 /* Tries what process_apply() will need; changes nothing. */
 int process_check(struct image *image);
-/* Working directory (but for away), scheduling, and the like. What is not allowed is left as it is.
- */
+/* Working directory (but for away) and the like. What is not allowed is left as it is. */
 int process_apply(struct image *image);
 
 /* Where the restart library and the shadow's program lie: beside this one. */

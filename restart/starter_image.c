@@ -110,6 +110,8 @@ static bool take_note(struct image *i, const struct note *n)
         return !i->runs && (i->runs = copy(n, sizeof *i->runs, &i->run_count));
     case IMAGE_NOTE_PROCESS:
         return !i->process && (i->process = copy_one(n, sizeof *i->process));
+    case IMAGE_NOTE_THREADS:
+        return !i->threads && (i->threads = copy(n, sizeof *i->threads, &i->thread_count));
     case IMAGE_NOTE_PARAMS:
         return !i->params && (i->params = copy_one(n, sizeof *i->params));
     case IMAGE_NOTE_FDS:
@@ -159,7 +161,8 @@ static bool map_is_sound(const struct image *i, const struct image_map *m, uint6
 static int check_tables(struct image *i)
 {
     uint64_t after = IMAGE_PAGE;
-    if (!i->maps || !i->files || !i->strings || !i->runs || !i->process || !i->params || !i->fds)
+    if (!i->maps || !i->files || !i->strings || !i->runs || !i->process || !i->threads ||
+        !i->params || !i->fds)
         return damaged(i, "a note is missing or of a wrong size");
     if (i->strings[i->string_size - 1])
         return damaged(i, "its texts have no end");
@@ -170,7 +173,7 @@ static int check_tables(struct image *i)
         if (i->files[f].path >= i->string_size)
             return damaged(i, "its table of files is not sound");
     if (i->process->timer_count > IMAGE_TIMERS_MAX ||
-        i->process->cpus_size > sizeof i->process->cpus ||
+        i->process->thread_count != i->thread_count || !i->thread_count ||
         i->process->layout.auxv_size > sizeof i->process->auxv)
         return damaged(i, "its table of the process is not sound");
     if (i->fds_size && !fds_valid(i->fds, i->fds_size))
@@ -338,5 +341,5 @@ void image_close(struct image *image)
         close(image->fd);
     image->fd = -1;
     free(image->maps), free(image->files), free(image->runs), free(image->strings);
-    free(image->process), free(image->params), free(image->fds), free(image->place);
+    free(image->process), free(image->threads), free(image->params), free(image->fds), free(image->place);
 }

@@ -2,12 +2,10 @@
  * back. */
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "restart/starter.h"
@@ -93,23 +91,12 @@ static void write_own(const char *path, const char *text)
     fclose(f);
 }
 
-static void apply_scheduling(const struct image_process *p)
-{
-    struct sched_param param = {.sched_priority = p->priority};
-    setpriority(PRIO_PROCESS, 0, p->nice);
-    sched_setscheduler(0, p->policy, &param);
-    syscall(SYS_ioprio_set, 1, 0, p->io_priority);
-    if (p->cpus_size)
-        syscall(SYS_sched_setaffinity, 0, p->cpus_size, p->cpus);
-}
-
 int process_apply(struct image *image)
 {
     const struct image_process *p = image->process;
     if (!image->away && chdir(p->cwd))
         return image_fail(image, -errno, "cannot enter the program's working directory '%s': %s",
                           p->cwd, strerror(errno));
-    apply_scheduling(p);
     char text[16];
     snprintf(text, sizeof text, "%d", p->oom_score_adj);
     write_own("/proc/self/oom_score_adj", text);

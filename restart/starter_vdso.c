@@ -178,9 +178,13 @@ static int replace(struct image *image, const struct vdso *v)
 
 static bool stopped_within(const struct image *image, const struct image_map *m)
 {
-    const void *frame = memory_at(image, image->process->frame);
-    uint64_t counter = frame ? vdso_arch_counter(frame) : 0;
-    return counter >= m->start && counter < m->end;
+    for (size_t i = 0; i < image->thread_count; i++) {
+        const void *frame = memory_at(image, image->threads[i].frame);
+        uint64_t counter = frame ? vdso_arch_counter(frame) : 0;
+        if (counter >= m->start && counter < m->end)
+            return true;
+    }
+    return false;
 }
 
 static int bridge(struct image *image, size_t index)

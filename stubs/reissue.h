@@ -31,18 +31,27 @@ enum reissue {
     REISSUE_CONTINUE, /* so it does, but restart_syscall would be better: see reissue_continue() */
 };
 
-/* Changes the frame's pc and result register when it stands behind a call that was interrupted. */
-enum reissue reissue(ucontext_t *frame);
+/* An interrupted call as the program issued it: one for each thread, the caller's. */
+struct reissue_call {
+    long number; /* -1: none */
+    uint64_t elapsed;
+    gregset_t registers;
+};
+
+/* Changes the frame's pc and result register when it stands behind a call that was interrupted, and
+ * notes that call. */
+enum reissue reissue(struct reissue_call *call, ucontext_t *frame);
 
 /* So much time has passed, besides what was said before, since the call began: the frame issues it
- * with so much less. After reissue(); nothing where no call was interrupted. */
-void reissue_elapsed(ucontext_t *frame, uint64_t nanoseconds);
+ * with so much less. After reissue(); nothing where no call was interrupted. For a call with a
+ * restart block at most one thread at a time can be told. */
+void reissue_elapsed(struct reissue_call *call, ucontext_t *frame, uint64_t nanoseconds);
 /* Changes the registers of call `number` so that it takes `elapsed` nanoseconds less;
  * arch/ARCH/handler_remaining.c. */
 void reissue_shorten(greg_t *registers, long number, uint64_t elapsed);
 
-/* After REISSUE_CONTINUE: makes it restart_syscall. Leave by handler_resume(). */
-void reissue_continue(ucontext_t *frame);
+/* After REISSUE_CONTINUE: makes it restart_syscall. Leave by hand (handler.h). */
+void reissue_continue(const struct reissue_call *call, ucontext_t *frame);
 
 /* The number of the call whose `syscall` instruction ends at code + size, from the instructions
  * before it; -1: not to be seen. */

@@ -46,10 +46,10 @@ uint64_t ckpt_arch_counter(const ucontext_t *frame)
     return (uint64_t)frame->uc_mcontext.gregs[REG_RIP];
 }
 
-void ckpt_arch_thread(struct image_process *p)
+void ckpt_arch_thread(struct image_thread *t)
 {
-    raw(SYS_arch_prctl, ARCH_GET_FS, &p->fs_base);
-    raw(SYS_arch_prctl, ARCH_GET_GS, &p->gs_base);
+    raw(SYS_arch_prctl, ARCH_GET_FS, &t->fs_base);
+    raw(SYS_arch_prctl, ARCH_GET_GS, &t->gs_base);
 }
 
 void ckpt_arch_header(struct image_header *h, const ucontext_t *frame)
@@ -62,14 +62,14 @@ void ckpt_arch_header(struct image_header *h, const ucontext_t *frame)
 }
 
 /* The kernel's order: struct user_regs_struct. */
-size_t ckpt_arch_general(void *to, const ucontext_t *frame, const struct image_process *p)
+size_t ckpt_arch_general(void *to, const struct image_thread *t, const struct image_process *p)
 {
     static const unsigned char order[] = {REG_R15, REG_R14, REG_R13, REG_R12, REG_RBP,
                                           REG_RBX, REG_R11, REG_R10, REG_R9,  REG_R8,
                                           REG_RAX, REG_RCX, REG_RDX, REG_RSI, REG_RDI};
     struct elf_prstatus *status = to;
     unsigned long *r = (unsigned long *)status->pr_reg;
-    const greg_t *g = frame->uc_mcontext.gregs;
+    const greg_t *g = ((const ucontext_t *)t->frame)->uc_mcontext.gregs;
     memset(status, 0, sizeof *status);
     for (unsigned i = 0; i < sizeof order; i++)
         r[i] = (unsigned long)g[order[i]];
@@ -79,9 +79,9 @@ size_t ckpt_arch_general(void *to, const ucontext_t *frame, const struct image_p
     r[18] = (unsigned long)g[REG_EFL];
     r[19] = (unsigned long)g[REG_RSP];
     r[20] = (unsigned long)g[REG_CSGSFS] >> 48;
-    r[21] = p->fs_base;
-    r[22] = p->gs_base;
-    status->pr_pid = p->pid;
+    r[21] = t->fs_base;
+    r[22] = t->gs_base;
+    status->pr_pid = t->tid;
     status->pr_ppid = p->parent;
     status->pr_pgrp = p->group;
     status->pr_sid = p->session;

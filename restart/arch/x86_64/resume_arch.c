@@ -11,10 +11,10 @@
 #define TILE_DATA     18
 #define SOFTWARE_MASK 472 /* of the extended state: the features in it (struct _fpx_sw_bytes) */
 
-void resume_arch_thread(const struct image_process *p)
+void resume_arch_thread(const struct image_thread *t)
 {
-    raw(SYS_arch_prctl, ARCH_SET_FS, p->fs_base);
-    raw(SYS_arch_prctl, ARCH_SET_GS, p->gs_base);
+    raw(SYS_arch_prctl, ARCH_SET_FS, t->fs_base);
+    raw(SYS_arch_prctl, ARCH_SET_GS, t->gs_base);
 }
 
 /* Until a process has used a tile its state has no room for tiles, and rt_sigreturn would silently
@@ -29,9 +29,9 @@ static void use_tiles(void)
     __asm__ volatile("ldtilecfg %0\n\ttilezero %%tmm0\n\ttilerelease" : : "m"(one));
 }
 
-void resume_arch_state(const struct image_process *p)
+void resume_arch_state(const struct image_thread *t)
 {
-    const ucontext_t *frame = (const void *)p->frame;
+    const ucontext_t *frame = (const void *)t->frame;
     const char *state = (const char *)frame->uc_mcontext.fpregs;
     uint64_t features = state ? *(const uint64_t *)(state + SOFTWARE_MASK) : 0;
     if (features >> TILE_DATA & 1 && raw(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA) == 0)

@@ -4,6 +4,8 @@
  * At entry rsp points to the restorer's address, with the ucontext right behind it (arch/x86/kernel/signal_64.c):
  * rt_sigreturn wants rsp at the ucontext. No register need be kept, since rt_sigreturn loads them all.
  */
+#include "stubs/handler_layout.h"
+
 #define UC_FPSTATE  224                 /* offsets in ucontext_t: pointer to the extended state, mask, */
 #define UC_MASK     296
 #define UC_R8       40                  /* and the registers in the order of struct sigcontext */
@@ -29,29 +31,118 @@
 #define FP_FEATURES 472                 /* in the extended state: struct _fpx_sw_bytes */
 #define RED_ZONE    128
 
-        .text
-        .globl  handler_entry, handler_restorer
-        .hidden handler_entry, handler_restorer, handler_main, handler_busy, handler_stack
+#define INFO_CODE   8                   /* offsets in siginfo_t */
+#define INFO_VALUE  24
+#define SI_QUEUE    -1
 
+        .text
+        .globl  handler_entry, handler_leave, handler_restorer
+        .hidden handler_entry, handler_leave, handler_restorer
+        .hidden handler_lead, handler_join, handler_foreign, handler_stack, hijack_params
+        .hidden handler_phase, handler_next, handler_limit, handler_slots, handler_inside
+        .hidden handler_region, handler_region_size
+
+/*
+ * rbx: the ucontext. r12: the siginfo. r13: the phase's address. r14: was this thread called in? r15: the way out.
+ * Until a thread has a stack of ours it uses none, hence no calls.
+ */
         .type   handler_entry, @function
 handler_entry:
-        mov     $1, %eax
-        xchg    %eax, handler_busy(%rip)
-        test    %eax, %eax
-        jnz     2f
         mov     %rdx, %rbx
-        lea     handler_stack+262144(%rip), %rsp
-        call    handler_main
-        movl    $0, handler_busy(%rip)
-        mov     %rbx, %rsp
+        mov     %rsi, %r12
+        lea     handler_phase(%rip), %r13
+        mov     $39, %eax               # getpid
+        syscall
+        cmp     %eax, hijack_params+HANDLER_PARAMS_PID(%rip)
+        jne     foreign
+        xor     %r14d, %r14d            # the mark: handler_has_mark()
+        cmp     %r13, INFO_VALUE(%r12)
+        jne     again
+        cmpl    $SI_QUEUE, INFO_CODE(%r12)
+        sete    %r14b
+again:  mov     (%r13), %eax
+        cmp     $HANDLER_GATHERING, %eax
+        je      join
+        test    %r14d, %r14d            # called in, but too late
+        jnz     return
         test    %eax, %eax
+        jnz     wait
+        mov     $HANDLER_LEADING, %ecx
+        lock cmpxchg %ecx, (%r13)
+        jne     again
+        lea     handler_stack+HANDLER_STACK_SIZE(%rip), %rsp
+        mov     %r12, %rdi
+        mov     %rbx, %rsi
+        call    handler_lead
+        jmp     handler_leave
+
+join:   mov     $1, %ecx
+        lock xadd %ecx, handler_next(%rip)
+        cmp     handler_limit(%rip), %ecx
+        jae     wait                    # no slot is left, or the gate has closed
+        inc     %rcx
+        shl     $HANDLER_SLOT_SHIFT, %rcx
+        mov     handler_slots(%rip), %rdi
+        lea     -HANDLER_THREAD_SIZE(%rdi,%rcx), %rdi
+        mov     %rdi, %rsp
+        mov     %r12, %rsi
+        mov     %rbx, %rdx
+        call    handler_join
+        jmp     handler_leave
+
+wait:   mov     %eax, %edx              # futex(&phase, FUTEX_WAIT_PRIVATE, as seen, NULL)
+        mov     %r13, %rdi
+        mov     $128, %esi
+        xor     %r10d, %r10d
+        mov     $202, %eax
+        syscall
+        jmp     again
+
+foreign:
+        mov     %rbx, %rdi
+        sub     $8, %rsp
+        call    handler_foreign
+        mov     %eax, %r15d
+        jmp     out
+        .size   handler_entry, . - handler_entry
+
+/*
+ * The way out of one of our stacks. eax: the way (handler_lead()). As soon as handler_inside is 0 nobody uses them any
+ * more: the slots go, and the next checkpoint may begin.
+ */
+        .type   handler_leave, @function
+handler_leave:
+        mov     %eax, %r15d
+        mov     %rbx, %rsp
+        lock decl handler_inside(%rip)
+        jnz     out
+        mov     handler_region_size(%rip), %rsi
+        test    %rsi, %rsi
+        jz      1f
+        mov     handler_region(%rip), %rdi
+        movq    $0, handler_region_size(%rip)
+        mov     $11, %eax               # munmap
+        syscall
+1:      movl    $HANDLER_IDLE, (%r13)
+        mov     %r13, %rdi              # futex(&phase, FUTEX_WAKE_PRIVATE, all)
+        mov     $129, %esi
+        mov     $0x7fffffff, %edx
+        mov     $202, %eax
+        syscall
+out:    mov     %rbx, %rsp
+        test    %rbx, %rbx              # no frame: a main thread that had ended (resume.c)
+        jz      ended
+        test    %r15d, %r15d
         jnz     return_by_hand
-1:      mov     $15, %rax               # rt_sigreturn
+return: mov     %rbx, %rsp
+        mov     $15, %rax               # rt_sigreturn
         syscall
         hlt
-2:      mov     %rdx, %rsp
-        jmp     1b
-        .size   handler_entry, . - handler_entry
+ended:  xor     %edi, %edi
+        mov     $60, %eax               # exit
+        syscall
+        hlt
+        .size   handler_leave, . - handler_leave
 
 /*
  * What rt_sigreturn does, but for forgetting the restart block. rbx and rsp: the ucontext, on the program's stack; a
@@ -113,15 +204,11 @@ handler_restorer:
         .size   handler_restorer, . - handler_restorer
 
         .bss
-        .globl  handler_busy, handler_stack
+        .globl  handler_stack
         .balign 4096
         .type   handler_stack, @object
 handler_stack:
-        .skip   262144
+        .skip   HANDLER_STACK_SIZE
         .size   handler_stack, . - handler_stack
-        .type   handler_busy, @object
-handler_busy:
-        .skip   4
-        .size   handler_busy, . - handler_busy
 
         .section .note.GNU-stack, "", @progbits

@@ -12,6 +12,7 @@
 #include "stubs/mem.h"
 #include "stubs/net.h"
 #include "stubs/raw.h"
+#include "stubs/record.h"
 #include "stubs/reissue.h"
 
 #define WINDOW          112
@@ -163,8 +164,24 @@ long reissue_number(const unsigned char *code, size_t size)
     return find_load(code, end, EAX);
 }
 
+/* Code as it was before the entry jumps were written over it: a short function has the number right
+ * at its entry. */
+static void without_jumps(uint64_t address, unsigned char *code, size_t size)
+{
+    const struct hijack_record *r = &hijack_record;
+    for (uint32_t i = 0; i < r->patch_count && i < HIJACK_MAX_PATCHES; i++) {
+        const struct hijack_patch *patch = &r->patches[i];
+        if (patch->address >= address + size || patch->address + patch->size <= address)
+            continue;
+        for (uint64_t at = patch->address; at < patch->address + patch->size; at++)
+            if (at >= address && at < address + size &&
+                code[at - address] == patch->patched[at - patch->address])
+                code[at - address] = patch->original[at - patch->address];
+    }
+}
+
 /* The bytes before `address`, at the end of `to`; how many could be read. */
-static size_t read_before(uint64_t address, unsigned char to[WINDOW])
+static size_t read_memory(uint64_t address, unsigned char to[WINDOW])
 {
     size_t want = WINDOW, page = address & 4095;
     struct iovec here = {to, want}, there = {(void *)(address - want), want};
@@ -175,6 +192,13 @@ static size_t read_before(uint64_t address, unsigned char to[WINDOW])
     there = (struct iovec){(void *)(address - want), want};
     return raw(SYS_process_vm_readv, raw(SYS_getpid), &here, 1, &there, 1, 0) == (long)want ? want
                                                                                             : 0;
+}
+
+static size_t read_before(uint64_t address, unsigned char to[WINDOW])
+{
+    size_t n = read_memory(address, to);
+    without_jumps(address - n, to + WINDOW - n, n);
+    return n;
 }
 
 /* musl's cancellation points share one `syscall`, in __syscall_cp_asm(), which has the number from
@@ -247,50 +271,43 @@ static int has_restart_block(long number, const greg_t *g)
     return 0;
 }
 
-/* The call in the frame, as the program issued it. */
-static struct {
-    long number; /* -1: none */
-    gregset_t registers;
-    uint64_t elapsed;
-} call;
-
-static void restore_arguments(greg_t *g)
+static void restore_arguments(const struct reissue_call *call, greg_t *g)
 {
     static const unsigned char arguments[] = {REG_RDI, REG_RSI, REG_RDX, REG_R10};
     for (unsigned i = 0; i < sizeof arguments; i++)
-        g[arguments[i]] = call.registers[arguments[i]];
+        g[arguments[i]] = call->registers[arguments[i]];
 }
 
-void reissue_elapsed(ucontext_t *frame, uint64_t nanoseconds)
+void reissue_elapsed(struct reissue_call *call, ucontext_t *frame, uint64_t nanoseconds)
 {
     greg_t *g = frame->uc_mcontext.gregs;
-    if (call.number < 0)
+    if (call->number < 0)
         return;
-    call.elapsed += nanoseconds;
-    restore_arguments(g);
-    reissue_shorten(g, call.number, call.elapsed);
+    call->elapsed += nanoseconds;
+    restore_arguments(call, g);
+    reissue_shorten(g, call->number, call->elapsed);
 }
 
-enum reissue reissue(ucontext_t *frame)
+enum reissue reissue(struct reissue_call *call, ucontext_t *frame)
 {
     greg_t *g = frame->uc_mcontext.gregs;
-    call.number = -1;
+    call->number = -1;
     if (g[REG_RAX] != -EINTR)
         return REISSUE_NONE;
     long number = interrupted_number(g);
     if (number < 0 || number == SYS_close)
         return REISSUE_NONE;
-    memcpy(call.registers, g, sizeof call.registers);
-    call.number = number;
-    call.elapsed = 0;
+    memcpy(call->registers, g, sizeof call->registers);
+    call->number = number;
+    call->elapsed = 0;
     g[REG_RIP] -= SYSCALL_SIZE;
     g[REG_RAX] = number;
-    reissue_elapsed(frame, 0);
+    reissue_elapsed(call, frame, 0);
     return has_restart_block(number, g) ? REISSUE_CONTINUE : REISSUE_CALL;
 }
 
-void reissue_continue(ucontext_t *frame)
+void reissue_continue(const struct reissue_call *call, ucontext_t *frame)
 {
-    restore_arguments(frame->uc_mcontext.gregs);
+    restore_arguments(call, frame->uc_mcontext.gregs);
     frame->uc_mcontext.gregs[REG_RAX] = RESTART_SYSCALL;
 }

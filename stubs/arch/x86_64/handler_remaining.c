@@ -4,6 +4,8 @@
  * Only registers are changed. A timeout that stands in the program's memory is const to it, so the
  * register is pointed at a copy of ours; at most at calls with a restart block, which the kernel
  * never reads the timeout of again, so that nothing refers to our memory once the library is gone.
+ * The copy is one: only for the thread that the tool watched is more known than what the kernel has
+ * written to `rem` (reissue.h).
  */
 #include <linux/futex.h>
 #include <sys/uio.h>

@@ -1,0 +1,223 @@
+/* resume_threads.c - see resume_threads.h. */
+#include <linux/futex.h>
+#include <linux/sched.h>
+#include <sys/prctl.h>
+#include <sys/uio.h>
+
+#include "restart/ckpt_rendezvous.h"
+#include "restart/resume.h"
+#include "restart/resume_arch.h"
+#include "restart/resume_threads.h"
+#include "stubs/agent.h"
+#include "stubs/mem.h"
+#include "stubs/raw.h"
+
+#define FLAGS      (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
+#define ROBUST_MAX 4096 /* more than the kernel itself looks at (ROBUST_LIST_LIMIT) */
+#define FAILED     3
+
+static const struct image_process *const p = &resume_process;
+
+static struct image_thread *thread(unsigned i)
+{
+    return resume_state(rendezvous_thread(i));
+}
+
+/* --- thread ids --- */
+
+static int peek(uint64_t address, void *to, size_t size)
+{
+    struct iovec here = {to, size}, there = {(void *)address, size};
+    return raw(SYS_process_vm_readv, raw(SYS_getpid), &here, 1, &there, 1, 0) == (long)size;
+}
+
+/* Puts a new id where the old one stands, its flags kept. */
+static int change_id(uint64_t address, const struct image_thread *t)
+{
+    uint32_t word;
+    if (!peek(address, &word, sizeof word) || (int32_t)(word & FUTEX_TID_MASK) != t->tid)
+        return 0;
+    *(volatile uint32_t *)address = (word & ~(uint32_t)FUTEX_TID_MASK) | (uint32_t)t->now;
+    return 1;
+}
+
+/* A mutex of the robust list: its lock word, and glibc's __owner two words behind. */
+static void change_owner(uint64_t entry, int64_t offset, const struct image_thread *t)
+{
+    uint64_t lock = (entry & ~1ULL) + (uint64_t)offset; /* bit 0: a priority inheriting one */
+    if (change_id(lock, t))
+        change_id(lock + 8, t);
+}
+
+static void change_robust(const struct image_thread *t)
+{
+    struct robust_list_head head;
+    uint64_t at, next;
+    if (!t->robust_list || !peek(t->robust_list, &head, sizeof head))
+        return;
+    at = (uintptr_t)head.list.next;
+    for (int n = 0; n < ROBUST_MAX && (at & ~1ULL) != t->robust_list; n++, at = next) {
+        if (!peek(at & ~1ULL, &next, sizeof next))
+            return;
+        change_owner(at, head.futex_offset, t);
+    }
+    if (head.list_op_pending)
+        change_owner((uintptr_t)head.list_op_pending, head.futex_offset, t);
+}
+
+/* glibc keeps the id where the kernel clears it at the thread's end; musl, whose threads have it
+ * clear a lock there, in struct pthread, which begins with its own address. */
+static void change_record(const struct image_thread *t)
+{
+    uint64_t self = 0;
+    if (t->tid_address && change_id(t->tid_address, t))
+        return;
+    if (t->fs_base && peek(t->fs_base, &self, sizeof self) && self == t->fs_base)
+        change_id(t->fs_base + RESUME_ARCH_MUSL_TID, t);
+}
+
+static void set_id(struct image_thread *t)
+{
+    t->now = (int32_t)raw(SYS_gettid);
+    if (t->now == t->tid)
+        return;
+    change_record(t);
+    change_robust(t);
+}
+
+int32_t resume_thread_now(int32_t then)
+{
+    for (unsigned i = 0; i < p->thread_count; i++)
+        if (thread(i)->tid == then)
+            return thread(i)->now;
+    return 0;
+}
+
+/* --- a thread's state --- */
+
+/* Without this, libc's rseq area would never be written again, and sched_getcpu() would be wrong
+ * without a word. */
+static void set_rseq(const struct image_thread *t)
+{
+    uint64_t area = t->fs_base + (uint64_t)hijack_params.rseq_offset;
+    if (!hijack_params.rseq_size)
+        return;
+    ((uint64_t *)area)[1] = 0; /* rseq_cs: the signal has ended any critical section */
+    raw(SYS_rseq, area, hijack_params.rseq_size, 0, hijack_params.rseq_signature);
+}
+
+static void set_addresses(const struct image_thread *t)
+{
+    resume_arch_thread(t);
+    raw(SYS_set_tid_address, t->tid_address);
+    raw(SYS_set_robust_list, t->robust_list, t->robust_size);
+    set_rseq(t);
+}
+
+static void set_attributes(const struct image_thread *t)
+{
+    raw(SYS_prctl, PR_SET_NAME, t->comm);
+    raw(SYS_prctl, PR_SET_PDEATHSIG, t->death_signal);
+    if (t->no_new_privs)
+        raw(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    raw(SYS_prctl, PR_SET_TIMERSLACK, t->timer_slack);
+    raw(SYS_personality, t->personality);
+}
+
+static void set_scheduling(const struct image_thread *t)
+{
+    raw(SYS_setpriority, 0, 0, t->nice);
+    raw(SYS_sched_setscheduler, 0, t->policy, &t->priority);
+    raw(SYS_ioprio_set, 1, 0, t->io_priority);
+    if (t->cpus_size)
+        raw(SYS_sched_setaffinity, 0, t->cpus_size, t->cpus);
+}
+
+static void set_state(struct image_thread *t)
+{
+    set_addresses(t);
+    set_id(t);
+    set_attributes(t);
+    set_scheduling(t);
+    resume_arch_state(t);
+    resume_queue_pending(t->tid, hijack_params.signal);
+}
+
+uint64_t resume_thread(struct image_thread *t)
+{
+    set_state(t);
+    __atomic_add_fetch(&handler_arrived, 1, __ATOMIC_ACQ_REL);
+    handler_wake(&handler_arrived, 1);
+    while (__atomic_load_n(&handler_round, __ATOMIC_ACQUIRE) == HANDLER_WAIT)
+        handler_wait(&handler_round, HANDLER_WAIT, 0);
+    return t->frame;
+}
+
+/* --- all threads --- */
+
+/* The leader's state lies in no slot; one more than were taken is there for it. */
+static uintptr_t stack_of(unsigned i)
+{
+    return (uintptr_t)handler_slot(i ? i - 1 : p->thread_count - 1);
+}
+
+static long make_with_id(struct image_thread *t, uintptr_t stack, int chosen)
+{
+    const uintptr_t base = stack + HANDLER_THREAD_SIZE - (1UL << HANDLER_SLOT_SHIFT);
+    struct clone_args args = {.flags = FLAGS, .stack = base, .stack_size = stack - base};
+    int32_t id = t->tid;
+    if (chosen)
+        args.set_tid = (uintptr_t)&id, args.set_tid_size = 1;
+    return resume_clone((uintptr_t)&args, sizeof args, t, SYS_clone3);
+}
+
+static void make(unsigned i)
+{
+    static const char why[] = "gdb-hijack: cannot make a thread (clone); the restart has failed\n";
+    long tid = make_with_id(thread(i), stack_of(i), 1);
+    if (raw_failed(tid))
+        tid = make_with_id(thread(i), stack_of(i), 0);
+    if (raw_failed(tid)) /* no clone3 here, or a filter forbids it */
+        tid = resume_clone(FLAGS, stack_of(i), thread(i), SYS_clone);
+    if (!raw_failed(tid))
+        return;
+    raw(SYS_write, 2, why, sizeof why - 1);
+    raw(SYS_exit_group, FAILED);
+}
+
+static int is_main(unsigned i)
+{
+    return thread(i)->tid == p->pid;
+}
+
+static void await(int count)
+{
+    int now;
+    while ((now = __atomic_load_n(&handler_arrived, __ATOMIC_ACQUIRE)) < count)
+        handler_wait(&handler_arrived, now, 0);
+}
+
+/* The main thread comes last: the others inherit, and may not raise what it has lowered. */
+uint64_t resume_threads(void)
+{
+    struct image_thread *own = NULL;
+    int made = 0;
+    handler_arrived = 0;
+    handler_round = HANDLER_WAIT;
+    for (unsigned i = 0; i < p->thread_count; i++)
+        if (is_main(i))
+            own = thread(i);
+        else
+            make(i), made++;
+    await(made);
+    if (own)
+        set_state(own);
+    return own ? own->frame : 0;
+}
+
+void resume_threads_go(void)
+{
+    handler_inside = (int)(p->thread_count + p->main_ended);
+    __atomic_store_n(&handler_round, HANDLER_LEAVE, __ATOMIC_RELEASE);
+    handler_wake(&handler_round, 0x7fffffff);
+}

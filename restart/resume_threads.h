@@ -1,0 +1,29 @@
+/*
+ * resume_threads.h - the program's threads, made again.
+ *
+ * The flow is: resume_threads() makes every thread but the main one; each puts its own state back
+ * on the stack of its slot (stubs/handler.h) and waits; resume_threads_go() lets all return through
+ * their signal frames, the last one unmapping the slots, as after a checkpoint.
+ *
+ * Ids: each thread gets its old id where the kernel lets us choose (clone3(set_tid): root, or
+ * CAP_CHECKPOINT_RESTORE) and it is free. A thread that gets another one has it written where libc
+ * keeps it, and into the robust mutexes that it holds.
+ */
+#ifndef RESTART_RESUME_THREADS_H
+#define RESTART_RESUME_THREADS_H
+
+#include "restart/image.h"
+
+/* The address of the main thread's signal frame; 0: it had ended. */
+uint64_t resume_threads(void);
+void resume_threads_go(void);
+
+/* The id that the thread with id `then` has now. */
+int32_t resume_thread_now(int32_t then);
+
+/* In arch/ARCH/resume_entry.S: clone3(2) or clone(2), by its number, with these first two
+ * arguments. The new thread calls resume_thread(thread) on its stack and leaves by
+ * handler_leave. */
+long resume_clone(uintptr_t first, uintptr_t second, struct image_thread *thread, int number);
+
+#endif
