@@ -1,8 +1,16 @@
 /* call.c - executes one call, so that it can be canceled: see execute.h and call.h. */
+#include <signal.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "shadow/call.h"
+
+#define BIT(s) (1ULL << ((s)-1))
+/* Our own faults, and the two that glibc and we interrupt threads with. */
+#define KEPT_SIGNALS                                                                               \
+    (BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGILL) | BIT(SIGFPE) | BIT(SIGABRT) | BIT(32) | BIT(33))
 
 /* arch/ARCH/execute_call.S: the kernel's result; -EINTR without having begun when *cancel is set.
  */
@@ -22,11 +30,23 @@ static int64_t run(struct channel *c, uint32_t *flags)
     return result;
 }
 
+/* Signals that the program passes on to the executor are to be pending here. */
+static void note_signalfd(const struct plan *p)
+{
+    uint64_t set;
+    if ((p->request.number != SYS_signalfd4 && p->request.number != SYS_signalfd) || !p->args[1] ||
+        p->request.in[1] != sizeof set)
+        return;
+    memcpy(&set, p->in[1], sizeof set);
+    channel_block(&executor, set & ~KEPT_SIGNALS);
+}
+
 static int64_t run_guarded(struct channel *c, uint32_t *flags)
 {
     int64_t result;
     if (call_set_identity(&c->plan, &result) || call_limits(&c->plan, &result))
         return result;
+    note_signalfd(&c->plan);
     if (!call_names_number(&c->plan))
         return run(c, flags);
     pthread_rwlock_rdlock(&executor.numbers);

@@ -21,8 +21,8 @@ int64_t call_hide_listed(const struct plan *p, int64_t result);
 bool call_names_number(const struct plan *p);
 
 /* --- call_identity.c --- */
-/* The program's own process id is the executor's here, or, as the receiver of signals, the
- * program's as we see it. 0, or the error that the program would get. */
+/* The program's own process id is the executor's here, or, as the owner that gets a descriptor's
+ * signals, the program's as we see it. 0, or the error that the program would get. */
 int call_translate(struct plan *p);
 int64_t call_translate_result(struct plan *p, int64_t result);
 /* The set*id family acts on the whole process. False: it is none of it. */

@@ -106,7 +106,7 @@ int call_translate(struct plan *p)
     }
     for (int i = 0; i < CALL_ARGS; i++)
         if (p->kinds[i].kind == ARG_PID && is_program(p->args[i]))
-            p->args[i] = (uint64_t)executor.application;
+            p->args[i] = (uint64_t)executor.pid;
     return 0;
 }
 

@@ -6,7 +6,7 @@
 
 static bool is_own(const struct plan *p)
 {
-    return p->args[0] == 0 || (pid_t)p->args[0] == executor.application;
+    return p->args[0] == 0 || (pid_t)p->args[0] == executor.pid;
 }
 
 static int64_t limit_files(struct plan *p, int in, int out)

@@ -2,7 +2,7 @@
  * channel.c - one thread of the program and its worker: requests come over a stream, each is
  * executed once, the reply to the last is kept. See execute.h and stubs/wire.h.
  */
-#include <sched.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,8 @@
 #define SPIN_NS      50000 /* so long a worker looks for the next request before it sleeps */
 #define QUICK        4     /* requests that came within SPIN_NS before it does so */
 #define MOST         4096  /* channels */
-#define CANCEL       32    /* signal; glibc keeps it for itself, so no program can name it */
+#define BLOCK_ROUNDS 100
+#define CANCEL       32 /* signal; glibc keeps it for itself, so no program can name it */
 
 /* --- cancellation (arch/ARCH/execute_call.S) --- */
 
@@ -37,10 +38,24 @@ struct kernel_action {
     uint64_t mask;
 };
 
+/* The thread's channel's `blocked`, or the main thread's. */
+static _Thread_local _Atomic uint64_t *own_blocked = &executor.main_blocked;
+
+/* A return from the handler puts its frame's mask in force. */
+static void block_more(ucontext_t *u)
+{
+    uint64_t mask, more = executor.blocked;
+    memcpy(&mask, &u->uc_sigmask, sizeof mask);
+    mask |= more;
+    memcpy(&u->uc_sigmask, &mask, sizeof mask);
+    *own_blocked = more;
+}
+
 static void on_cancel(int signal_number, siginfo_t *info, void *context)
 {
     uintptr_t pc = execute_pc(context);
     (void)signal_number, (void)info;
+    block_more(context);
     if (pc >= (uintptr_t)execute_call_begin && pc < (uintptr_t)execute_call_end)
         execute_set_pc(context, (uintptr_t)execute_call_canceled);
 }
@@ -58,6 +73,28 @@ int channel_prepare(void)
     if (syscall(SYS_rt_sigaction, CANCEL, &action, NULL, sizeof action.mask) < 0)
         return -errno;
     return unblock_cancel();
+}
+
+/* Interrupts a thread so that its mask changes, and waits for that. What it waits in goes on. */
+static void block_in(struct executor *x, _Atomic uint64_t *blocked, pid_t tid)
+{
+    if (tid == syscall(SYS_gettid) || *blocked == x->blocked)
+        return;
+    syscall(SYS_tgkill, x->pid, tid, CANCEL);
+    for (int i = 0; *blocked != x->blocked && i < BLOCK_ROUNDS; i++)
+        poll(NULL, 0, i > 10); /* longer only for a thread that no signal reaches, as one of a dead
+                                  file server */
+}
+
+void channel_block(struct executor *x, uint64_t signals)
+{
+    pthread_mutex_lock(&x->list);
+    x->blocked |= signals;
+    block_in(x, &x->main_blocked, x->pid);
+    for (struct channel *c = x->channels; c; c = c->next_channel)
+        block_in(x, &c->blocked, c->tid);
+    pthread_mutex_unlock(&x->list);
+    syscall(SYS_tgkill, x->pid, syscall(SYS_gettid), CANCEL);
 }
 
 void channel_cancel(struct executor *x, const struct wire_cancel *cancel)
@@ -301,8 +338,10 @@ static void note_error(int error)
 static void *work(void *argument)
 {
     struct channel *c = argument;
+    own_blocked = &c->blocked;
     c->tid = (pid_t)syscall(SYS_gettid);
     unblock_cancel();
+    syscall(SYS_tgkill, executor.pid, c->tid, CANCEL); /* for its mask */
     while (change_stream(c)) {
         int error;
         while ((error = serve(c)) == 0)
@@ -351,8 +390,10 @@ static struct channel *new_channel(struct executor *x, const struct wire_channel
         free_channel(c);
         return NULL;
     }
+    pthread_mutex_lock(&x->list);
     c->next_channel = x->channels;
     x->channels = c;
+    pthread_mutex_unlock(&x->list);
     x->shared->channels++;
     return c;
 }
@@ -417,7 +458,9 @@ int channel_end(struct executor *x, uint32_t number)
     pthread_mutex_unlock(&c->lock);
     channel_cancel(x, &(struct wire_cancel){.channel = number, .sequence = c->running});
     pthread_join(c->thread, NULL);
+    pthread_mutex_lock(&x->list);
     *at = c->next_channel;
+    pthread_mutex_unlock(&x->list);
     x->shared->channels--;
     free_channel(c);
     return 0;

@@ -50,7 +50,7 @@ static int check_sized_by_pointer(const struct plan *p, int i)
         return 0;
     if (p->request.args[l] && p->request.in[l] == sizeof size)
         memcpy(&size, p->in[l], sizeof size);
-    return p->request.out[i] <= WIRE_DATA && p->request.out[i] <= (size > INT32_MAX ? 0 : size);
+    return p->request.out[i] <= WIRE_DATA && p->request.out[i] <= size;
 }
 
 static uint64_t message_size(const struct plan *p, int i)
@@ -230,7 +230,7 @@ static void lay_message_out(struct plan *p, int i, char *arena)
     p->message.msg_controllen = m.control;
 }
 
-/* The kernel must not write more than there is room for. */
+/* The kernel must not write more than there is room for. (Negative sizes it refuses.) */
 static void lay_sized_by_pointer(struct plan *p, int i, char *arena)
 {
     int l = p->kinds[i].other - 1;

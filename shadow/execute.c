@@ -38,19 +38,9 @@ static void answer(int status)
     answer_with(&in.header, status, NULL, 0, NULL, 0);
 }
 
-/* The program has closed its own descriptors by now, and with them its record locks. */
-static void take_locks(void)
-{
-    static bool taken;
-    if (!taken)
-        executor.shared->lost_locks = table_lock(true);
-    taken = true;
-}
-
 static void answer_channel(void)
 {
     const struct wire_channel *wire = (const void *)in.payload;
-    take_locks();
     if (!in.fd_count) {
         answer(channel_end(&executor, wire->channel));
         return;
@@ -210,11 +200,14 @@ void execute_main(const struct execute_start *start)
     x->application = start->application;
     table_begin(start->hold);
     pthread_rwlock_init(&x->numbers, NULL);
+    pthread_mutex_init(&x->list, NULL);
     int error = place_descriptors(x, start->hold);
     if (!error)
         error = settle_process(x);
     if (x->door < 0)
         _exit(1);
+    if (!error)
+        x->shared->lost_locks = table_lock(true); /* whoever had them has let go */
     frame_header(&ready, FRAME_REMOTE, 0, 0, 0);
     in.header = ready;
     answer(error);

@@ -62,10 +62,11 @@ struct channel {
     int stream;      /* in use by the thread; -1: none */
     int replacement; /* put in its place; -1: none */
     bool end;
-    uint64_t running;      /* sequence that is being executed; 0: none */
-    uint64_t canceled;     /* newest sequence that was canceled */
-    volatile int cancel;   /* end the running call */
-    _Atomic uint64_t last; /* sequence of the kept reply */
+    uint64_t running;         /* sequence that is being executed; 0: none */
+    uint64_t canceled;        /* newest sequence that was canceled */
+    volatile int cancel;      /* end the running call */
+    _Atomic uint64_t blocked; /* what the thread has blocked of executor.blocked */
+    _Atomic uint64_t last;    /* sequence of the kept reply */
     pid_t tid;
 
     char *request; /* mapped: header and payload, CHANNEL_REQUEST bytes, then the arena */
@@ -90,7 +91,10 @@ struct executor {
     _Atomic uint32_t epoch;
     _Atomic pid_t application;
     pid_t pid;
-    _Atomic bool terminal; /* has, or may have, a controlling terminal */
+    _Atomic uint64_t blocked; /* signals that signalfds of the program are there for */
+    _Atomic bool terminal;    /* has, or may have, a controlling terminal */
+    _Atomic uint64_t main_blocked;
+    pthread_mutex_t list; /* guards the next one against other threads than the main one */
     struct channel *channels;
 };
 
@@ -114,6 +118,9 @@ int place_own(struct executor *x, int fd);
 int channel_attach(struct executor *x, const struct wire_channel *wire, int stream);
 /* Ends the channel's thread when its stream has ended. */
 int channel_end(struct executor *x, uint32_t number);
+/* Blocks these signals in all threads from now on: what is sent to the executor is pending for the
+ * program's signalfds. */
+void channel_block(struct executor *x, uint64_t signals);
 void channel_cancel(struct executor *x, const struct wire_cancel *cancel);
 /* The signal that ends a wait, and what of it is in channel.c: done once, before any channel. */
 int channel_prepare(void);

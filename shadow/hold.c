@@ -26,7 +26,6 @@ int hold_offer(struct hold *h, const struct frame_offer *offer)
     }
     h->image = offer->image;
     h->count = offer->count;
-    h->terminals = offer->flags & FRAME_WITH_TERMINALS;
     h->table_size = offer->table;
     return 0;
 }
@@ -51,11 +50,6 @@ int hold_receive(struct hold *h, const struct frame_batch *batch, const int *fds
     return 0;
 }
 
-bool hold_travels(const struct hold *h, const struct fds_entry *e)
-{
-    return h->terminals || fds_travels(e);
-}
-
 /* Everything is here, and there is one descriptor for each entry that travels. */
 bool hold_complete(const struct hold *h)
 {
@@ -64,7 +58,7 @@ bool hold_complete(const struct hold *h)
     const struct fds_header *table = (const void *)h->table;
     uint32_t travelling = 0;
     for (uint32_t i = 0; i < table->count; i++)
-        travelling += hold_travels(h, fds_entries(table) + i);
+        travelling += (uint32_t)fds_travels(fds_entries(table) + i);
     return table->image == h->image && travelling == h->count;
 }
 
@@ -76,8 +70,8 @@ static int hold_find(const struct hold *h, int number)
     for (uint32_t i = 0; i < table->count; i++) {
         const struct fds_entry *e = fds_entries(table) + i;
         if (e->number == number)
-            return hold_travels(h, e) ? h->fds[index] : -1;
-        index += hold_travels(h, e);
+            return fds_travels(e) ? h->fds[index] : -1;
+        index += (uint32_t)fds_travels(e);
     }
     return -1;
 }

@@ -113,7 +113,7 @@ static int *whole_table(const struct executor *x, const struct hold *h, uint32_t
     int *fds = malloc((table->count + 1) * sizeof *fds);
     *count = table->count;
     for (uint32_t i = 0; fds && i < table->count; i++) {
-        if (hold_travels(h, fds_entries(table) + i))
+        if (fds_travels(fds_entries(table) + i))
             fds[i] = h->fds[held++];
         else if (terminals < x->start.terminal_count)
             fds[i] = x->start.terminals[terminals++];

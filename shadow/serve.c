@@ -158,8 +158,6 @@ static int answer_commit(struct shadow *s, struct peer *p)
 {
     if (remote_alive(s))
         return commit_remote(s);
-    if (s->offered.terminals)
-        return -EPROTO;
     if (s->giver != p || !hold_complete(&s->offered))
         return -EPROTO;
     hold_drop(&s->held);
@@ -187,7 +185,7 @@ static int answer_fetch(struct shadow *s, struct peer *p)
 {
     const struct frame_offer *asked = (const void *)in.payload;
     struct frame_offer *offer = (void *)out.payload;
-    struct frame_offer here = {s->held.image, s->held.count, s->held.table_size, 0, 0};
+    struct frame_offer here = {s->held.image, s->held.count, s->held.table_size};
     (void)p;
     if (remote_alive(s))
         here = s->remote.left;

@@ -42,7 +42,6 @@ struct hold {
     char *table;
     uint32_t table_size, table_received;
     uint32_t lost_locks;
-    bool terminals; /* are among them */
 };
 
 /* The executor (execute.h) as the shadow knows it. */
@@ -165,9 +164,6 @@ int hold_offer(struct hold *h, const struct frame_offer *offer);
 int hold_table(struct hold *h, const char *piece, uint32_t size);
 int hold_receive(struct hold *h, const struct frame_batch *batch, const int *fds);
 bool hold_complete(const struct hold *h);
-struct fds_entry;
-/* Is a descriptor of this entry among the offered ones? */
-bool hold_travels(const struct hold *h, const struct fds_entry *e);
 /* Takes the POSIX record locks of the table / lets go of them. Taking counts in h->lost_locks. */
 void hold_lock(struct hold *h);
 void hold_unlock(struct hold *h);

@@ -8,22 +8,24 @@
 #define SPARE 8 /* numbers of ours that may be between two places */
 
 static struct fds_table table;
-static bool with_terminals;
 
 static const struct fds_header *header(void)
 {
     return table.data;
 }
 
-static bool travels(const struct fds_entry *e)
+/* A program that takes its descriptors home takes its terminal, too. */
+static void take_terminals(void)
 {
-    return with_terminals || fds_travels(e);
+    struct fds_entry *e = (struct fds_entry *)fds_entries(header());
+    for (uint32_t i = 0; i < header()->count; i++)
+        if (e[i].kind == FDS_TERMINAL)
+            e[i].flags |= FDS_TAKEN;
 }
 
 void table_begin(const struct hold *hold)
 {
     table = (struct fds_table){.data = hold->table, .size = hold->table_size};
-    with_terminals = hold->terminals;
 }
 
 /* Ours are the lowest free numbers from the floor on: the door, and two streams of each channel. */
@@ -63,14 +65,13 @@ int table_make(struct executor *x, uint64_t image, bool terminals, struct frame_
         return (int)error;
     fds_free(&table);
     table = made;
-    with_terminals = terminals;
+    if (terminals)
+        take_terminals();
     if (image)
         ((struct fds_header *)table.data)->image = image;
-    *offer = (struct frame_offer){.image = header()->image,
-                                  .table = (uint32_t)table.size,
-                                  .flags = terminals ? FRAME_WITH_TERMINALS : 0};
+    *offer = (struct frame_offer){.image = header()->image, .table = (uint32_t)table.size};
     for (uint32_t i = 0; i < header()->count; i++)
-        offer->count += travels(fds_entries(header()) + i);
+        offer->count += (uint32_t)fds_travels(fds_entries(header()) + i);
     return 0;
 }
 
@@ -89,7 +90,7 @@ int table_batch(const struct frame_batch *batch, int *fds)
         return -EBADMSG;
     for (uint32_t i = 0; i < header()->count && count < batch->count; i++) {
         const struct fds_entry *e = fds_entries(header()) + i;
-        if (travels(e) && index++ >= batch->first)
+        if (fds_travels(e) && index++ >= batch->first)
             fds[count++] = e->number;
     }
     return count == batch->count ? (int)count : -EBADMSG;

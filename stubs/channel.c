@@ -280,8 +280,12 @@ int channel_call(struct channel *c, uint64_t mask)
     return -EIO;
 }
 
+/* The shadow keeps a channel whose stream broke, unless it is told. */
 void channel_close(struct channel *c)
 {
+    struct wire_channel end = {.channel = c->number};
+    if (c->fd >= 0)
+        channel_ask(FRAME_CHANNEL, &end, sizeof end);
     shut(&c->fd);
     shut(&c->signals);
 }

@@ -149,8 +149,9 @@ static int encode_self_sized(struct argument *a)
     uint32_t size;
     if (remote_read(&size, pointer(a), sizeof size))
         return -EFAULT;
-    if (size > WIRE_DATA)
+    if (size > WIRE_DATA - (uint32_t)a->arg.value)
         return -E2BIG;
+    size += (uint32_t)a->arg.value;
     add_in(a, pointer(a), size);
     if (a->arg.kind == ARG_INOUTW)
         add_out(a, pointer(a), size);

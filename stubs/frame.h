@@ -118,13 +118,10 @@ struct frame_report {
     char path[FRAME_PATH]; /* of the image */
 };
 
-#define FRAME_WITH_TERMINALS 1u /* those that fds_travels() leaves out are offered, too */
 struct frame_offer {
     uint64_t image; /* fds_header.image: whose descriptors they are */
     uint32_t count;
     uint32_t table; /* bytes of the table that describes them */
-    uint32_t flags; /* FRAME_WITH_TERMINALS: for FRAME_REMOTE only, COMMIT refuses them */
-    uint32_t padding;
 };
 
 struct frame_batch {

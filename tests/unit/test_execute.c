@@ -45,8 +45,10 @@ static struct hold hold_everything(const int *own, size_t owned)
 {
     static struct fds_table table;
     assert_int_equal(fds_collect(&table, own, owned), 0);
-    const struct fds_header *h = table.data;
-    struct hold hold = {.image = h->image, .table = table.data, .terminals = true};
+    struct fds_header *h = table.data;
+    for (uint32_t i = 0; i < h->count; i++)
+        ((struct fds_entry *)fds_entries(h))[i].flags |= FDS_TAKEN;
+    struct hold hold = {.image = h->image, .table = table.data};
     hold.table_size = (uint32_t)table.size;
     hold.fds = calloc(h->count, sizeof(int));
     for (uint32_t i = 0; i < h->count; i++)
@@ -582,6 +584,65 @@ static void messages_carry_descriptors(void **state)
     assert_int_equal(passed, pair[1] + 1);
 }
 
+/* A signal that is sent to the program's process, here the executor, is pending for a signalfd, and
+ * whatever waits goes on waiting. */
+static void signals_come_by_signalfd(void **state)
+{
+    uint64_t set = 1ULL << (SIGUSR1 - 1) | 1ULL << (SIGWINCH - 1);
+    uint32_t signal_number;
+    (void)state;
+    assert_int_equal(attach_at(1, 1), 0);
+    struct request r = request(SYS_signalfd4);
+    r.wire.args[0] = (uint64_t)-1;
+    add_in(&r, 1, &set, sizeof set);
+    r.wire.args[2] = sizeof set;
+    int64_t fd = call(&r);
+    assert_true(fd >= 0);
+    assert_int_equal(call_plain(SYS_kill, KNOWN, SIGWINCH), 0);
+    r = read_request(fd, 128);
+    assert_int_equal(call(&r), 128);
+    memcpy(&signal_number, got.out, sizeof signal_number);
+    assert_int_equal(signal_number, SIGWINCH);
+}
+
+static void limits_are_the_programs(void **state)
+{
+    struct rlimit limit, lower;
+    (void)state;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    assert_int_equal(attach_at(1, 1), 0);
+    lower = (struct rlimit){60, limit.rlim_max};
+    struct request r = request(SYS_prlimit64);
+    r.wire.args[1] = RLIMIT_NOFILE;
+    add_in(&r, 2, &lower, sizeof lower);
+    add_out(&r, 3, sizeof limit);
+    assert_int_equal(call(&r), 0);
+    assert_memory_equal(got.out, &limit, sizeof limit);
+    assert_int_equal(call_plain(SYS_dup2, 0, 60), -EBADF);
+    assert_int_equal(call_plain(SYS_dup2, 0, 59), 59);
+    assert_int_equal(attach_at(1, sequence + 1), 0); /* ours are not limited */
+    assert_int_equal(call_plain(SYS_close, 59, 0), 0);
+}
+
+static void its_own_descriptors_are_not_listed(void **state)
+{
+    int listed = 0;
+    (void)state;
+    assert_int_equal(attach_at(1, 1), 0);
+    int64_t fd = call_open("/proc/self/fd", O_RDONLY | O_DIRECTORY);
+    struct request r = request(SYS_getdents64);
+    r.wire.args[0] = (uint64_t)fd;
+    add_out(&r, 1, 8192);
+    r.wire.args[2] = 8192;
+    int64_t size = call(&r);
+    for (int64_t at = 0; at < size; at += *(uint16_t *)(got.out + at + 16)) {
+        int number = atoi(got.out + at + 19);
+        listed += got.out[at + 19] != '.';
+        assert_in_range(number, 0, 260);
+    }
+    assert_true(listed > 2);
+}
+
 static void the_table_can_be_listed(void **state)
 {
     struct frame_offer *offer = (void *)frame.payload;
@@ -635,6 +696,9 @@ int main(void)
         TEST(identity_is_the_programs),
         TEST(large_transfers_are_whole),
         TEST(messages_carry_descriptors),
+        TEST(signals_come_by_signalfd),
+        TEST(limits_are_the_programs),
+        TEST(its_own_descriptors_are_not_listed),
         TEST(the_table_can_be_listed),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);

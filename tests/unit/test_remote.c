@@ -117,11 +117,13 @@ static const struct fds_header *offer(struct client *c)
     static struct fds_table table;
     static int fds[FRAME_BATCH];
     CHECK(fds_collect(&table, &c->fd, 1) == 0);
-    const struct fds_header *h = table.data;
-    struct frame_offer o = {h->image, h->count, (uint32_t)table.size, FRAME_WITH_TERMINALS, 0};
+    struct fds_header *h = table.data;
+    struct frame_offer o = {h->image, h->count, (uint32_t)table.size};
     struct frame_batch batch = {0, h->count};
     for (uint32_t i = 0; i < h->count; i++)
         fds[i] = fds_entries(h)[i].number;
+    for (uint32_t i = 0; i < h->count; i++)
+        ((struct fds_entry *)fds_entries(h))[i].flags |= FDS_TAKEN;
     CHECK(ask(c, FRAME_OFFER, &o, sizeof o) == 0);
     CHECK(ask(c, FRAME_TABLE, h, table.size) == 0);
     CHECK(ask_with(c, FRAME_DESCRIPTORS, &batch, sizeof batch, fds, batch.count) == 0);
@@ -181,7 +183,7 @@ static int take_file(struct client *c, const struct frame_offer *o)
     CHECK(fds_valid(c->answer.payload, c->answer.header.length));
     const struct fds_entry *e = fds_entries((const void *)c->answer.payload);
     for (; e->number != 50; e++)
-        index += (uint32_t)(o->flags & FRAME_WITH_TERMINALS || fds_travels(e));
+        index += (uint32_t)fds_travels(e);
     struct frame_batch batch = {0, o->count};
     CHECK(ask(c, FRAME_DESCRIPTORS, &batch, sizeof batch) == (int)o->count);
     CHECK(c->answer.fd_count == o->count);
@@ -409,7 +411,7 @@ static int make_directory(void **state)
     (void)state;
     if (!mkdtemp(directory))
         return 1;
-    snprintf(socket_path, sizeof socket_path, "%s/socket", directory);
+    snprintf(socket_path, sizeof socket_path, "%s/a.sock", directory);
     snprintf(file, sizeof file, "%s/file", directory);
     return 0;
 }
