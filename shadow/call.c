@@ -1,4 +1,5 @@
 /* call.c - executes one call, so that it can be canceled: see execute.h and call.h. */
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -64,6 +65,20 @@ static uint32_t tell_regular(const struct plan *p)
                : 0;
 }
 
+/* The kernel reads and writes as many values as the set has, whatever the request said. (An id
+ * never comes again for another set.) */
+static int check_semaphores(const struct plan *p)
+{
+    struct semid_ds set;
+    uint8_t kind = p->kinds[3].kind;
+    if (kind != ARG_SEMSIN && kind != ARG_SEMSOUT)
+        return 0;
+    if (semctl((int)p->args[0], 0, IPC_STAT, &set) < 0)
+        return -errno;
+    size_t size = set.sem_nsems * sizeof(unsigned short);
+    return p->request.in[3] + p->request.out[3] == size ? 0 : -EINVAL;
+}
+
 int64_t call_execute(struct channel *c, uint32_t *flags)
 {
     struct plan *p = &c->plan;
@@ -72,6 +87,8 @@ int64_t call_execute(struct channel *c, uint32_t *flags)
     int64_t result = stop ? 0 : call_hide(p);
     if (!stop && !result)
         result = call_translate(p);
+    if (!stop && !result)
+        result = check_semaphores(p);
     if (!stop && !result) {
         result = call_translate_result(p, run_guarded(c, flags));
         result = call_hide_listed(p, result);

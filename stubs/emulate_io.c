@@ -6,6 +6,7 @@
 #include "stubs/emulate.h"
 #include "stubs/mem.h"
 #include "stubs/raw.h"
+#include "stubs/thread.h"
 
 /* The shadow keeps its own descriptors out of the range. */
 long emulate_close_range(struct remote_call *call)
@@ -16,6 +17,21 @@ long emulate_close_range(struct remote_call *call)
 /* The shadow answers for the program's own id. */
 long emulate_pidfd_open(struct remote_call *call)
 {
+    return remote_forward(call, call->number, call->args);
+}
+
+/* How large the array of all values is, only the set tells. */
+long emulate_semctl(struct remote_call *call)
+{
+    struct semid_ds set;
+    const long ask[CALL_ARGS] = {call->args[0], 0, IPC_STAT, (long)&set};
+    int command = (int)call->args[2];
+    if (command == GETALL || command == SETALL) {
+        long error = remote_forward(call, call->number, ask);
+        if (error < 0)
+            return error;
+        remote_thread()->encoded.semaphores = set.sem_nsems;
+    }
     return remote_forward(call, call->number, call->args);
 }
 

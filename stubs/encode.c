@@ -158,6 +158,18 @@ static int encode_self_sized(struct argument *a)
     return 0;
 }
 
+static int encode_semaphores(struct argument *a)
+{
+    uint64_t size = a->e->semaphores * (uint64_t)a->arg.value;
+    if (size > WIRE_DATA)
+        return -E2BIG;
+    if (a->arg.kind == ARG_SEMSIN)
+        add_in(a, pointer(a), size);
+    else
+        add_out(a, pointer(a), size);
+    return 0;
+}
+
 static int encode_sized(struct argument *a)
 {
     uint64_t in, out;
@@ -190,6 +202,7 @@ static int encode_pointer(struct argument *a)
         return encode_self_sized(a);
     case ARG_SEMSIN:
     case ARG_SEMSOUT:
+        return encode_semaphores(a);
     case ARG_PTR:
         return -ENOSYS;
     default:

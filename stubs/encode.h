@@ -23,6 +23,7 @@ struct encode {
     struct msghdr msg;     /* of the MSG argument */
     struct wire_msg rooms; /* what the shadow is told of it */
     uint32_t length;       /* at the LENP */
+    uint64_t semaphores;   /* of the set whose SEMS the argument is; set by emulate_semctl() */
     uint8_t kinds[CALL_ARGS];
 };
 

@@ -118,12 +118,23 @@ static int may_wait(long number)
     return remote.mode == REMOTE_OFF;
 }
 
+/* Where the program names itself, its real number is put. */
+static void localize(long number, const long *args, long *real)
+{
+    memcpy(real, args, CALL_ARGS * sizeof *real);
+    for (int i = 0; i < CALL_ARGS && remote.mode != REMOTE_OFF && number < CALLS; i++)
+        if (calls[number].args[i].kind == ARG_PID && args[i] == remote.pid)
+            real[i] = raw(SYS_getpid);
+}
+
 long remote_local(struct remote_call *call, long number, const long *args)
 {
+    long real[CALL_ARGS];
+    localize(number, args, real);
     if (!may_wait(number))
-        return net_syscall(number, args);
+        return net_syscall(number, real);
     set_mask(*call->mask);
-    long result = net_syscall(number, args);
+    long result = net_syscall(number, real);
     set_mask(REMOTE_ALL);
     return result;
 }

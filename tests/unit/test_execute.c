@@ -255,6 +255,44 @@ static void writes_and_reads_a_file(void **state)
     assert_memory_equal(got.out, "ello", 4);
 }
 
+static struct request all_values(int set, int command, const unsigned short *values, size_t size)
+{
+    struct request r = request(SYS_semctl);
+    r.wire.args[0] = (uint64_t)set;
+    r.wire.args[2] = (uint64_t)command;
+    if (values)
+        add_in(&r, 3, values, size);
+    else
+        add_out(&r, 3, size);
+    return r;
+}
+
+/* No request makes the kernel write more than it has room for. */
+static void values_of_semaphores(void **state)
+{
+    (void)state;
+    unsigned short values[3] = {7, 8, 9};
+    int set = semget(IPC_PRIVATE, 3, 0600);
+    if (set < 0)
+        skip();
+    assert_int_equal(attach_at(1, 1), 0);
+    struct request r = all_values(set, SETALL, values, sizeof values);
+    assert_int_equal(call(&r), 0);
+    assert_int_equal(semctl(set, 1, GETVAL), 8);
+    r = all_values(set, GETALL, NULL, sizeof values);
+    assert_int_equal(call(&r), 0);
+    assert_int_equal(got.reply.out[3], sizeof values);
+    assert_memory_equal(got.out, values, sizeof values);
+    r = all_values(set, GETALL, NULL, 2);
+    assert_int_equal(call(&r), -EINVAL);
+    r = all_values(set, SETALL, values, 2);
+    assert_int_equal(call(&r), -EINVAL);
+    assert_int_equal(semctl(set, 0, GETVAL), 7);
+    assert_int_equal(semctl(set, 0, IPC_RMID), 0);
+    r = all_values(set, GETALL, NULL, sizeof values);
+    assert_int_equal(call(&r), -EINVAL);
+}
+
 static void numbers_are_the_programs(void **state)
 {
     int lowest = door; /* which was the lowest here, and is not the program's */
@@ -684,6 +722,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(writes_and_reads_a_file),
+        TEST(values_of_semaphores),
         TEST(numbers_are_the_programs),
         TEST(its_own_descriptors_are_not_there),
         TEST(a_known_sequence_is_answered_again_not_executed),
