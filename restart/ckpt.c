@@ -241,7 +241,7 @@ static long take(const char *path, const struct rlimit *descriptors)
 static long change_remote(void)
 {
     step("remote");
-    return request.flags & FRAME_REMOTE_BEGIN ? remote_begin(&shadow) : remote_end(&shadow);
+    return request.flags & FRAME_REMOTE_BEGIN ? remote_begin(&shadow, request.path) : remote_end(&shadow);
 }
 
 static void default_path(char *to, size_t size)
@@ -265,7 +265,7 @@ static int ask(void)
         result = link_take_request(&shadow, &request);
     if (result < 0 && result != -ECANCELED)
         memset(&request, 0, sizeof request);
-    if (!request.path[0])
+    if (!request.path[0] && !(request.flags & (FRAME_REMOTE_BEGIN | FRAME_REMOTE_END)))
         default_path(request.path, sizeof request.path);
     return result != -ECANCELED;
 }
@@ -309,6 +309,7 @@ static void checkpoint(long met, const struct rlimit *limit, uint64_t began)
     if (!ask())
         return;
     tell_elapsed();
+    remote_settle();
     long result = met;
     if (!met)
         result = request.flags & (FRAME_REMOTE_BEGIN | FRAME_REMOTE_END)

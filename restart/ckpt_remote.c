@@ -7,6 +7,7 @@
 #include "restart/fds.h"
 #include "restart/resume.h"
 #include "stubs/agent.h"
+#include "stubs/behind.h"
 #include "stubs/channel.h"
 #include "stubs/entry.h"
 #include "stubs/mem.h"
@@ -67,6 +68,19 @@ static void close_all(const struct fds_header *h)
         raw(SYS_close, fds_entries(h)[i].number);
 }
 
+/* A file that another descriptor shares the offset of is never buffered. */
+static void adopt_files(const struct fds_header *h)
+{
+    const struct fds_entry *e = fds_entries(h);
+    for (uint32_t i = 0; i < h->count; i++) {
+        int shared = e[i].shares != e[i].number || h->flags & FDS_SHARING_UNKNOWN;
+        for (uint32_t k = i + 1; k < h->count; k++)
+            shared |= e[k].shares == e[i].number;
+        if (e[i].kind == FDS_REGULAR && !shared)
+            behind_adopt(e[i].number, fds_string(h, e[i].path));
+    }
+}
+
 /* --- the way of calls --- */
 
 /* With REMOTE_OFF stubs and net make the calls here: so they can be put in place, and taken out,
@@ -89,7 +103,7 @@ static void undivert(void)
     net_disarm();
 }
 
-long remote_begin(struct link *link)
+long remote_begin(struct link *link, const char *policy)
 {
     struct fds_table table = {0};
     if (remote.mode != REMOTE_OFF)
@@ -106,7 +120,9 @@ long remote_begin(struct link *link)
         remote.pid = hijack_params.pid;
         remote.parent = (int32_t)raw(SYS_getppid);
         remote.signalfds = 0;
+        mem_copy_string(remote.policy, policy, sizeof remote.policy);
         remote.mode = REMOTE_HOME;
+        adopt_files(table.data);
     }
     fds_free(&table);
     return result;
@@ -121,6 +137,14 @@ long remote_end(struct link *link)
 }
 
 /* --- a checkpoint while I/O is remote --- */
+
+void remote_settle(void)
+{
+    uint64_t mask = REMOTE_ALL;
+    struct remote_call call = {.mask = &mask};
+    if (remote.mode != REMOTE_OFF)
+        behind_settle(&call);
+}
 
 long remote_table(struct link *link, uint64_t image, void *to, size_t room)
 {

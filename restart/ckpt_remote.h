@@ -19,8 +19,11 @@
 #include "stubs/link.h"
 
 /* 0 or -errno, with the reason in ckpt_why. */
-long remote_begin(struct link *link);
+long remote_begin(struct link *link, const char *policy); /* the text of policy.h */
 long remote_end(struct link *link);
+
+/* What is on its way is at home when this returns; before anything of the program is looked at. */
+void remote_settle(void);
 
 /* Copies the table of the program's descriptors at home, made for the image named `image`, to `to`;
  * its size, or -errno. */

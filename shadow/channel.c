@@ -283,6 +283,7 @@ static int execute(struct channel *c, const struct frame_header *h)
     int64_t result = c->plan.refused;
     if (!result) {
         prepare_arena(c);
+        ring_drain();
         begin_call(c, h->sequence);
         result = call_execute(c, &flags);
         end_call(c);

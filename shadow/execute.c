@@ -50,6 +50,13 @@ static void answer_channel(void)
     answer(stream < 0 ? stream : channel_attach(&executor, wire, stream));
 }
 
+static void answer_ring(void)
+{
+    uint32_t size;
+    memcpy(&size, in.payload, sizeof size);
+    answer(in.fd_count && in.fds[0] >= 0 ? ring_map(in.fds[0], size) : -EBADMSG);
+}
+
 static void answer_list(void)
 {
     uint64_t image = 0;
@@ -92,6 +99,7 @@ static const struct {
     void (*answer)(void);
 } questions[] = {
     {FRAME_CHANNEL, sizeof(struct wire_channel), answer_channel},
+    {FRAME_RING, sizeof(uint32_t), answer_ring},
     {FRAME_LIST, sizeof(uint64_t), answer_list},
     {FRAME_RECALL, 0, answer_list},
     {FRAME_PIECE, sizeof(uint32_t), answer_piece},
@@ -139,7 +147,7 @@ static int receive(void)
     ssize_t got = recv(executor.door, &next, sizeof next, MSG_PEEK);
     if (got <= 0)
         return got < 0 ? -errno : -EPIPE;
-    return next.type == FRAME_CHANNEL ? receive_stream() : message_receive(executor.door, &in, 0);
+    return next.type == FRAME_CHANNEL || next.type == FRAME_RING ? receive_stream() : message_receive(executor.door, &in, 0);
 }
 
 _Noreturn static void serve_door(void)
@@ -148,8 +156,10 @@ _Noreturn static void serve_door(void)
         int error = receive();
         if (error == -EINTR)
             continue;
-        if (error)
+        if (error) {
+            ring_drain();
             _exit(0);
+        }
         serve_frame();
         message_close_descriptors(&in);
     }
@@ -175,11 +185,10 @@ static void share_context(pid_t program)
 }
 
 /* What the terminal or anybody sends to the whole group is for the program; the shadow ignores it,
- * and we with it. The end of the shadow is ours. */
+ * and we with it. */
 static int settle_process(struct executor *x)
 {
     prctl(PR_SET_NAME, "hijack-executor");
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
     x->pid = getpid();
     if (x->start.at_home)
         share_context(x->application);

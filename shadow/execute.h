@@ -125,6 +125,12 @@ void channel_cancel(struct executor *x, const struct wire_cancel *cancel);
 /* The signal that ends a wait, and what of it is in channel.c: done once, before any channel. */
 int channel_prepare(void);
 
+/* --- ring.c --- */
+/* Maps the program's ring in place of an earlier one and begins to take what comes. 0 or -errno. */
+int ring_map(int fd, uint32_t size);
+/* Takes what is in the ring, if there is one: before any call. */
+void ring_drain(void);
+
 /* --- call.c --- */
 /* Executes the plan of the channel's request; the kernel's result, and flags for the reply. */
 int64_t call_execute(struct channel *c, uint32_t *flags);

@@ -223,12 +223,12 @@ void remote_ended(struct shadow *s)
     remote_clear(r);
 }
 
-/* No frame reaches it any more; remote_ended() follows. */
+/* No frame reaches it any more. The end of its door is the executor's, once it has done the writes
+ * that the program did not wait for; remote_ended() follows. */
 void remote_end(struct shadow *s)
 {
     if (s->remote.pidfd < 0)
         return;
-    syscall(SYS_pidfd_send_signal, s->remote.pidfd, SIGKILL, NULL, 0);
     if (s->remote.fd >= 0)
         close(s->remote.fd);
     s->remote.fd = -1;

@@ -277,6 +277,7 @@ static const struct {
     {FRAME_CHANNEL, PROGRAM, sizeof(struct wire_channel), sizeof(struct wire_channel),
      answer_forwarded},
     {FRAME_CANCEL, PROGRAM, sizeof(struct wire_cancel), sizeof(struct wire_cancel), answer_cancel},
+    {FRAME_RING, PROGRAM, sizeof(uint32_t), sizeof(uint32_t), answer_forwarded},
     {FRAME_LIST, PROGRAM, sizeof(uint64_t), sizeof(uint64_t), answer_forwarded},
     {FRAME_PIECE, PROGRAM | STARTER, sizeof(uint32_t), sizeof(uint32_t), answer_forwarded},
     {FRAME_RECALL, PROGRAM, 0, 0, answer_forwarded},

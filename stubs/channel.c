@@ -1,12 +1,12 @@
 /* channel.c - see channel.h. */
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "stubs/agent.h"
 #include "stubs/channel.h"
+#include "stubs/lock.h"
 #include "stubs/mem.h"
 #include "stubs/raw.h"
 
@@ -17,22 +17,7 @@
 
 /* The door of the shadow, for all threads. */
 static struct link line = {.fd = -1};
-static int line_lock; /* a futex: 0 free, 1 taken, 2 awaited */
-
-static void lock(void)
-{
-    int state = 0;
-    if (__atomic_compare_exchange_n(&line_lock, &state, 1, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-        return;
-    while (__atomic_exchange_n(&line_lock, 2, __ATOMIC_ACQUIRE))
-        raw(SYS_futex, &line_lock, FUTEX_WAIT, 2, NULL);
-}
-
-static void unlock(void)
-{
-    if (__atomic_exchange_n(&line_lock, 0, __ATOMIC_RELEASE) == 2)
-        raw(SYS_futex, &line_lock, FUTEX_WAKE, 1);
-}
+static int line_lock;
 
 /* --- connecting --- */
 
@@ -61,19 +46,24 @@ static int moved_up(int fd)
 /* Asks the door, connecting first where there is no connection. */
 static long ask(unsigned type, const void *payload, size_t size, const int *fds, size_t count)
 {
-    lock();
+    lock_take(&line_lock);
     if (line.fd < 0 && link_open(&line) == 0)
         line.fd = moved_up(line.fd);
     long result = line.fd < 0 ? -EIO : link_ask(&line, type, payload, size, fds, count);
     if (result < 0 && line.fd >= 0)
         link_close(&line);
-    unlock();
+    lock_release(&line_lock);
     return result;
 }
 
 long channel_ask(unsigned type, const void *payload, size_t size)
 {
     return ask(type, payload, size, NULL, 0);
+}
+
+long channel_ask_with(unsigned type, const void *payload, size_t size, const int *fd)
+{
+    return ask(type, payload, size, fd, 1);
 }
 
 /* A stream in place of the one that broke, if there was one. */
@@ -224,9 +214,9 @@ static int watch_signals(struct channel *c, uint64_t mask)
 static void cancel(struct channel *c)
 {
     struct wire_cancel request = {.channel = c->number, .sequence = c->sequence};
-    lock();
+    lock_take(&line_lock);
     link_tell(&line, FRAME_CANCEL, &request, sizeof request);
-    unlock();
+    lock_release(&line_lock);
 }
 
 /* Until the whole reply is there: 1, or -errno. */

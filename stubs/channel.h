@@ -58,6 +58,8 @@ int channel_call(struct channel *c, uint64_t mask);
 /* Asks the shadow's door (FRAME_QUIT...): the answer's status, or -errno. One connection serves all
  * threads. */
 long channel_ask(unsigned type, const void *payload, size_t size);
+/* With a descriptor. */
+long channel_ask_with(unsigned type, const void *payload, size_t size, const int *fd);
 
 /* Closes the descriptors: remote I/O ends. */
 void channel_close(struct channel *c);

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include "stubs/agent.h"
+#include "stubs/behind.h"
 #include "stubs/channel.h"
 #include "stubs/emulate.h"
 #include "stubs/mem.h"
@@ -235,14 +236,16 @@ long emulate_setrlimit(struct remote_call *call)
 
 /* --- the end --- */
 
-void emulate_quit(void)
+void emulate_quit(struct remote_call *call)
 {
+    if (remote.mode != REMOTE_OFF)
+        behind_settle(call);
     if (remote.mode != REMOTE_OFF)
         channel_ask(FRAME_QUIT, NULL, 0);
 }
 
 long emulate_exit_group(struct remote_call *call)
 {
-    emulate_quit();
+    emulate_quit(call);
     return raw(SYS_exit_group, call->args[0]);
 }

@@ -21,6 +21,6 @@ emulation *emulate_find(long number);
 
 /* Ends the program's remote session: what is buffered is written, descriptors are closed at home.
  */
-void emulate_quit(void);
+void emulate_quit(struct remote_call *call);
 
 #endif

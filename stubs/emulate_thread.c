@@ -83,7 +83,7 @@ static int has_other_threads(void)
 long emulate_exit(struct remote_call *call)
 {
     if (!has_other_threads())
-        emulate_quit();
+        emulate_quit(call);
     remote_thread_end();
     return raw(SYS_exit, call->args[0]);
 }

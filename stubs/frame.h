@@ -63,6 +63,8 @@ enum frame_type {
     FRAME_QUIT,    /* application: the program ends properly; answered when all is closed */
     FRAME_TRACE,   /* tool: tell me of each call from now on */
     FRAME_TRACED,  /* shadow -> tool, unasked: struct wire_traced */
+    FRAME_RING,    /* application: a memory for writes that it does not wait for (stubs/ring.h):
+                      its size, uint32_t, and a memfd */
     FRAME_CALL = 0x100, /* on a channel */
 };
 

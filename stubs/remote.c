@@ -2,6 +2,7 @@
 #include <time.h>
 
 #include "stubs/agent.h"
+#include "stubs/behind.h"
 #include "stubs/emulate.h"
 #include "stubs/handler.h"
 #include "stubs/mem.h"
@@ -284,6 +285,8 @@ static long after(struct remote_call *call, const struct call *row, long number,
     const struct channel *c = &remote_thread()->channel;
     if (result >= 0)
         note_signalfd(number, args);
+    if (result >= 0 && (number == SYS_openat || number == SYS_open || number == SYS_creat))
+        behind_opened(call, result, remote_thread()->encoded.strings[0]);
     if (result == -EPIPE && number != SYS_connect &&
         !(row->args[3].kind == ARG_FLAGS && args[3] & MSG_NOSIGNAL) &&
         !(row->args[1].kind == ARG_MSGIN && args[2] & MSG_NOSIGNAL))
@@ -307,6 +310,8 @@ long remote_forward(struct remote_call *call, long number, const long *args)
         return result;
     if (wait_mask(call, row, args, &mask))
         return -EFAULT;
+    if (behind_call(call, row, number, args, &result))
+        return result;
     if (remote.signalfds && number != SYS_rt_sigqueueinfo)
         pass_signals(call);
     while ((result = forward_once(call, row, number, now, mask)) == CALL_AGAIN) {

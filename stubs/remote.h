@@ -44,6 +44,7 @@ struct remote {
     uint32_t padding;
     uint64_t signalfds;    /* union of the masks of its signalfds, which are at home: bit s-1 */
     char executable[4096]; /* the program's file at home */
+    char policy[4096];     /* of files: lines, policy.h */
 };
 extern struct remote remote;
 
