@@ -175,7 +175,6 @@ static long at_home(long number, long a, long b)
 
 long remote_identity(struct image_process *p)
 {
-    p->pid = remote.pid;
     p->uid = (uint32_t)at_home(SYS_geteuid, 0, 0);
     p->gid = (uint32_t)at_home(SYS_getegid, 0, 0);
     p->umask = (uint32_t)at_home(SYS_umask, 077, 0);
@@ -193,7 +192,7 @@ static void forget(struct remote_thread *t)
 
 void remote_resume(void)
 {
-    int32_t home_pid = resume_process.pid;
+    int32_t known = remote.mode == REMOTE_OFF ? resume_process.pid : remote.pid;
     remote_thread_each(forget);
     channel_forget_line();
     if (hijack_params.remote == REMOTE_OFF && remote.mode == REMOTE_OFF)
@@ -202,7 +201,7 @@ void remote_resume(void)
     undivert();
     if (hijack_params.remote == REMOTE_OFF || divert() != 0)
         return;
-    remote.pid = home_pid;
+    remote.pid = known;
     remote.parent = resume_process.parent;
     remote.mode = hijack_params.remote;
 }

@@ -10,7 +10,9 @@
 #include "restart/resume_threads.h"
 #include "stubs/agent.h"
 #include "stubs/mem.h"
+#include "stubs/net.h"
 #include "stubs/raw.h"
+#include "stubs/remote.h"
 
 #define FLAGS      (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
 #define ROBUST_MAX 4096 /* more than the kernel itself looks at (ROBUST_LIST_LIMIT) */
@@ -150,6 +152,8 @@ uint64_t resume_thread(struct image_thread *t)
     handler_wake(&handler_arrived, 1);
     while (__atomic_load_n(&handler_round, __ATOMIC_ACQUIRE) == HANDLER_WAIT)
         handler_wait(&handler_round, HANDLER_WAIT, 0);
+    if (remote.mode != REMOTE_OFF)
+        net_settle(1);
     return t->frame;
 }
 

@@ -6,7 +6,9 @@
 #include "stubs/agent.h"
 #include "stubs/handler.h"
 #include "stubs/mem.h"
+#include "stubs/net.h"
 #include "stubs/raw.h"
+#include "stubs/remote.h"
 
 _Static_assert(sizeof(struct handler_thread) == HANDLER_THREAD_SIZE, "as the assembler has it");
 _Static_assert(offsetof(struct hijack_params, pid) == HANDLER_PARAMS_PID, "likewise");
@@ -132,6 +134,7 @@ int handler_join(struct handler_thread *t, const siginfo_t *info, ucontext_t *fr
 {
     t->owed = !handler_has_mark(info);
     t->info = *info;
+    uint32_t mode = remote.mode;
     enter(t, frame);
     count(&handler_arrived);
     if (wait_while(HANDLER_WAIT) == HANDLER_COLLECT) {
@@ -139,6 +142,8 @@ int handler_join(struct handler_thread *t, const siginfo_t *info, ucontext_t *fr
         count(&handler_done);
         wait_while(HANDLER_COLLECT);
     }
+    if (remote.mode != mode) /* it has begun or ended for all of us */
+        net_settle(remote.mode != REMOTE_OFF);
     if (t->owed)
         raise_again(t);
     return leave(t);
