@@ -179,7 +179,7 @@ int agent_call(struct target *target, const char *function, int64_t *result, str
 
 /* --- from outside --- */
 
-static int peek_params(pid_t pid, struct hijack_params *params)
+int agent_peek(pid_t pid, const char *name, void *to, size_t size)
 {
     struct maps maps;
     struct objects *objects = NULL;
@@ -189,12 +189,18 @@ static int peek_params(pid_t pid, struct hijack_params *params)
         return -ESRCH;
     int code = objects_open(pid, &maps, &objects, &ignored);
     const struct object *agent = code < 0 ? NULL : objects_named(objects, LOAD_LIBRARY);
-    if (!agent || !object_symbol(objects, agent, "hijack_params", &address))
+    if (!agent || !object_symbol(objects, agent, name, &address))
         code = -ENOENT;
     else
-        code = proc_read_memory(pid, address, params, sizeof *params);
+        code = proc_read_memory(pid, address, to, size);
     objects_free(objects);
     maps_free(&maps);
+    return code;
+}
+
+static int peek_params(pid_t pid, struct hijack_params *params)
+{
+    int code = agent_peek(pid, "hijack_params", params, sizeof *params);
     return code < 0 ? code : params->version == HIJACK_AGENT_VERSION ? 0 : -EPROTO;
 }
 

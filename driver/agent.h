@@ -35,6 +35,10 @@ int agent_write_params(struct target *target, const struct hijack_params *params
                        struct failure *f);
 int agent_read_params(struct target *target, struct hijack_params *params, struct failure *f);
 
+/* Copies a variable of the agent's in process `pid`, which need not be stopped. 0; -ENOENT: it has
+ * no agent, or one without that variable; another -errno. */
+int agent_peek(pid_t pid, const char *name, void *to, size_t size);
+
 /* The shadow of process `pid`, which need not be stopped: control_find(); or, where the hijack was
  * ordered with another runtime directory than ours, by the name of the socket that the library in
  * the process has (that needs ptrace's permission to read it). As control_find(). */

@@ -72,13 +72,25 @@ static const struct argp argp = {
 
 /* --- as text --- */
 
-static const char *const severity_names[] = {"note", "warning", "checkpoint", "refused"};
+static const char *const severity_names[] = {"note", "warning", "remote-io", "checkpoint",
+                                             "refused"};
+
+static bool can_be_remote(const struct findings *findings)
+{
+    for (size_t i = 0; i < findings->count; i++)
+        if (findings->at[i].severity == FINDING_REFUSE_REMOTE)
+            return false;
+    return !findings_worst(findings, FINDING_REFUSE);
+}
 
 static void print_text(const struct arguments *a, const struct findings *findings)
 {
     for (size_t i = 0; i < findings->count; i++)
         printf("  %-11s %s\n", severity_names[findings->at[i].severity], findings->at[i].text);
     bool fit = !findings_worst(findings, FINDING_REFUSE);
+    if (a->pid && fit)
+        printf("its I/O can%s be its shadow's (--remote-io)\n",
+               can_be_remote(findings) ? "" : "not");
     if (!a->pid)
         printf("this machine is %s\n", fit ? "fit to hijack processes" : "not fit");
     else if (!fit)
@@ -121,8 +133,11 @@ static void print_json(const struct arguments *a, const struct findings *finding
     printf("{\"schema\": %d, ", DOCTOR_SCHEMA);
     if (a->pid)
         printf("\"pid\": %d, ", (int)a->pid);
-    printf("\"can_be_hijacked\": %s, \"can_be_checkpointed\": %s, \"findings\": [", truth(fit),
+    printf("\"can_be_hijacked\": %s, \"can_be_checkpointed\": %s, ", truth(fit),
            truth(!findings_worst(findings, FINDING_REFUSE_CHECKPOINT)));
+    if (a->pid)
+        printf("\"can_be_remote\": %s, ", truth(can_be_remote(findings)));
+    printf("\"findings\": [");
     for (size_t i = 0; i < findings->count; i++) {
         printf("%s{\"severity\": \"%s\", \"id\": \"%s\", \"text\": ", i ? ", " : "",
                severity_names[findings->at[i].severity], findings->at[i].id);

@@ -11,6 +11,7 @@
 #include "driver/commands.h"
 #include "driver/options.h"
 #include "driver/load.h"
+#include "driver/remote_io.h"
 #include "driver/report.h"
 
 struct arguments {
@@ -19,7 +20,7 @@ struct arguments {
     bool release;
 };
 
-enum { KEY_JSON = 256, KEY_TRUST_SECCOMP, KEY_WAIT, KEY_LOADER };
+enum { KEY_JSON = 256, KEY_TRUST_SECCOMP, KEY_WAIT, KEY_LOADER, KEY_REMOTE_IO, KEY_LOCAL_IO };
 
 static const struct argp_option hijack_options_table[] = {
     {"dry-run", 'n', NULL, 0, "check everything, touch nothing", 0},
@@ -33,6 +34,10 @@ static const struct argp_option hijack_options_table[] = {
     {"trust-seccomp", KEY_TRUST_SECCOMP, NULL, 0, "hijack in spite of a seccomp filter", 0},
     {"loader", KEY_LOADER, "map|dlopen", 0,
      "map the library ourselves (default), or call dlopen in the process", 0},
+    {"remote-io", KEY_REMOTE_IO, NULL, 0,
+     "from now on its shadow does its I/O; also for a process that is hijacked already", 0},
+    {"local-io", KEY_LOCAL_IO, NULL, 0,
+     "the I/O of a process hijacked with --remote-io comes home again", 0},
     {0},
 };
 
@@ -75,6 +80,12 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         if (!a->options.loader)
             argp_error(state, "no loader \"%s\": map or dlopen", argument);
         return 0;
+    case KEY_REMOTE_IO:
+        a->options.remote_io = true;
+        return 0;
+    case KEY_LOCAL_IO:
+        a->options.local_io = true;
+        return 0;
     case KEY_TRUST_SECCOMP:
         a->options.trust_seccomp = true;
         return 0;
@@ -83,6 +94,10 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         return 0;
     case ARGP_KEY_NO_ARGS:
         argp_error(state, "which process?");
+        return 0;
+    case ARGP_KEY_SUCCESS:
+        if (a->options.remote_io && a->options.local_io)
+            argp_error(state, "--remote-io or --local-io?");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -102,8 +117,27 @@ static void print_result(const struct arguments *a, enum hijack_outcome outcome,
         printf("process %d can be %s\n", pid, a->release ? "released" : "hijacked");
     else if (outcome == HIJACK_DONE && !a->report.quiet && a->release)
         printf("process %d is released; it is as it was before the hijack\n", pid);
+    else if (outcome == HIJACK_DONE && !a->report.quiet && a->options.local_io)
+        printf("process %d does its I/O itself again; it is still hijacked\n", pid);
+    else if (outcome == HIJACK_DONE && !a->report.quiet && a->options.remote_io)
+        printf(
+            "the I/O of process %d is with its shadow; to see it: gdb-hijack trace %d; to end it: "
+            "gdb-hijack --local-io %d\n",
+            pid, pid, pid);
     else if (outcome == HIJACK_DONE && !a->report.quiet)
         printf("process %d is hijacked; to checkpoint it: gdb-hijack checkpoint %d\n", pid, pid);
+}
+
+/* For a process that is hijacked already there is only its I/O to be changed. */
+static enum hijack_outcome take_command(const struct arguments *a, struct hijack_result *result,
+                                        struct failure *f)
+{
+    const struct hijack_options *options = &a->options;
+    if (a->release)
+        return release_run(options, result, f);
+    if (options->local_io || (options->remote_io && control_has_agent(options->pid)))
+        return remote_io_run(options, f);
+    return hijack_run(options, result, f);
 }
 
 static int run(struct arguments *a)
@@ -118,7 +152,7 @@ static int run(struct arguments *a)
         a->options.directory = directory;
         a->options.progress = report_step;
         a->options.context = &a->report;
-        outcome = (a->release ? release_run : hijack_run)(&a->options, &result, &f);
+        outcome = take_command(a, &result, &f);
     }
     print_result(a, outcome, &result, &f);
     return (int)outcome;

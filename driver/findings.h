@@ -25,6 +25,8 @@ void findings_add(struct findings *findings, enum finding_severity severity, con
 void preflight_program(struct preflight *p);
 void preflight_mappings(struct preflight *p);
 void preflight_descriptors(struct preflight *p);
+/* preflight_remote.c: can its I/O be remote? */
+void preflight_remote_io(struct preflight *p);
 /* preflight_library.c: may and should the target load our library? */
 void preflight_library(struct preflight *p);
 /* preflight_coverage.c: what a hijack would cover of its system calls. */

@@ -14,6 +14,7 @@
 #include "driver/inspect.h"
 #include "driver/masks.h"
 #include "driver/preflight.h"
+#include "driver/remote_io.h"
 #include "driver/replace.h"
 #include "driver/steps.h"
 #include "driver/tdesc.h"
@@ -39,6 +40,7 @@ struct hijack {
 static int refuse_unfit(struct hijack *h, struct failure *f)
 {
     struct preflight_options options = {.trust_seccomp = h->options->trust_seccomp,
+                                        .remote_io = h->options->remote_io,
                                         .signal = h->options->signal,
                                         .library = h->library};
     struct findings findings = {0};
@@ -379,6 +381,15 @@ static int step_detach(struct hijack *h, struct failure *f)
     return code;
 }
 
+static int step_remote(struct hijack *h, struct failure *f)
+{
+    char detail[256];
+    if (remote_io_begin(h->options->pid, detail, sizeof detail, f) != ASK_DONE)
+        return f->code;
+    steps_end(&h->steps, "%s", detail);
+    return 0;
+}
+
 static const struct {
     const char *name;
     int (*run)(struct hijack *h, struct failure *f);
@@ -387,12 +398,14 @@ static const struct {
     {"attach", step_attach, false},  {"safe point", step_safe_point, false},
     {"load", step_load, true},       {"shadow", step_shadow, true},
     {"replace", step_replace, true}, {"start", step_start, true},
-    {"detach", step_detach, true},
+    {"detach", step_detach, true},   {"remote", step_remote, true},
 };
 
 static enum hijack_outcome take_steps(struct hijack *h, struct failure *f)
 {
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        if (steps[i].run == step_remote && !h->options->remote_io)
+            continue;
         int code = steps_begin(&h->steps, steps[i].name, f);
         if (code == 0)
             code = steps[i].run(h, f);

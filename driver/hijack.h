@@ -1,11 +1,11 @@
 /*
  * hijack.h - the hijack of a running process (paper, section 3), and its undoing.
  *
- * hijack_run() does the steps attach, safe point, load, shadow, replace, start, detach, and tells
- * `progress` of each when it is done. All or nothing: when a step fails, what was done is undone in
- * reverse with whatever is left - with a new gdb if the old one died - and the outcome says so.
- * release_run() undoes a complete hijack, or what a killed mutator left of one, from the record in
- * the target (stubs/record.h).
+ * hijack_run() does the steps attach, safe point, load, shadow, replace, start, detach, remote, and
+ * tells `progress` of each when it is done. All or nothing: when a step fails, what was done is
+ * undone in reverse with whatever is left - with a new gdb if the old one died - and the outcome
+ * says so. release_run() undoes a complete hijack, or what a killed mutator left of one, from the
+ * record in the target (stubs/record.h).
  */
 #ifndef DRIVER_HIJACK_H
 #define DRIVER_HIJACK_H
@@ -31,6 +31,8 @@ struct hijack_options {
     int signal; /* takes a checkpoint; 0: the highest free one */
     bool trust_seccomp;
     bool dry_run;
+    bool remote_io;              /* then its I/O goes to the shadow (remote_io.h) */
+    bool local_io;               /* ... comes home; of a hijacked process, with remote_io_run() */
     bool interactive;            /* wait for the user after each step (inspect.h) */
     const struct loader *loader; /* load.h */
     int safe_point_ms;           /* how long to look for a safe point, e.g. HIJACK_SAFE_POINT_MS */

@@ -381,6 +381,7 @@ static void check_all(struct preflight *p)
             preflight_coverage(p);
         preflight_mappings(p);
         preflight_descriptors(p);
+        preflight_remote_io(p);
         maps_free(&p->maps);
     }
     check_children(p);

@@ -19,6 +19,7 @@
 enum finding_severity {
     FINDING_NOTE,
     FINDING_WARN,
+    FINDING_REFUSE_REMOTE,     /* its I/O cannot be remote */
     FINDING_REFUSE_CHECKPOINT, /* a hijack works, a checkpoint as things are now does not */
     FINDING_REFUSE,            /* no hijack */
 };
@@ -36,6 +37,7 @@ struct findings {
 
 struct preflight_options {
     bool trust_seccomp;
+    bool remote_io;      /* what is against that is against all of it */
     int signal;          /* the checkpoint signal wanted; 0: the highest free one of 63..34 */
     const char *library; /* path of libhijack.so, or NULL: not checked */
     bool coverage;       /* also look how its system calls would be covered: takes longer */
@@ -45,6 +47,9 @@ struct preflight_options {
  * looking failed. */
 int preflight_process(pid_t pid, const struct preflight_options *options, struct findings *out,
                       struct failure *f);
+
+/* Only what stands against remote I/O, for a process that is hijacked already. */
+int preflight_remote(pid_t pid, struct findings *out, struct failure *f);
 
 /* The same for this machine: gdb, Yama, kernel features, the runtime directory. */
 int preflight_machine(struct findings *out, struct failure *f);

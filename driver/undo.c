@@ -10,6 +10,7 @@
 
 #include "driver/agent.h"
 #include "driver/interrupt.h"
+#include "driver/remote_io.h"
 #include "driver/masks.h"
 #include "driver/steps.h"
 #include "driver/text.h"
@@ -172,11 +173,31 @@ static int undo_entering(struct target *target, const struct hijack_options *opt
     return code < 0 ? code : target_let_go(target, f);
 }
 
+/* While calls go to the net nothing can be called in the target. */
+static bool is_remote(const struct target *target)
+{
+    return remote_io_mode(target->info.pid) > 0;
+}
+
+static int refuse_remote(const struct target *target, struct failure *f)
+{
+    return is_remote(target) ? fail(f, -EAGAIN,
+                                    "the I/O of process %d has gone to its shadow meanwhile; try "
+                                    "again",
+                                    (int)target->info.pid)
+                             : 0;
+}
+
 static int undo_with_new_gdb(struct target *target, const struct hijack_options *options,
                              struct failure *f)
 {
+    char detail[256];
+    if (is_remote(target) && remote_io_end(target->info.pid, detail, sizeof detail, f) != ASK_DONE)
+        return f->code;
     target->purpose = purpose(target, target->purpose);
     int code = target_retake(target, options->trace, HIJACK_SAFE_POINT_MS, undo_unsafe, NULL, f);
+    if (code == 0)
+        code = refuse_remote(target, f);
     if (code == 0)
         code = target_serve(target, f);
     if (code == 0)
@@ -234,6 +255,21 @@ enum hijack_outcome undo_failed(struct target *target, const struct hijack_optio
 
 /* --- release --- */
 
+/* Its I/O comes home first. */
+static enum hijack_outcome release_local(struct target *target, struct steps *steps,
+                                         struct failure *f)
+{
+    char detail[256];
+    if (!is_remote(target))
+        return HIJACK_DONE;
+    if (steps_begin(steps, "local", f) < 0)
+        return HIJACK_REFUSED;
+    enum ask_outcome outcome = remote_io_end(target->info.pid, detail, sizeof detail, f);
+    if (outcome == ASK_DONE)
+        steps_end(steps, "%s", detail);
+    return (enum hijack_outcome)outcome;
+}
+
 static int release_steps(struct target *target, struct steps *steps, struct failure *f)
 {
     int code = steps_begin(steps, "attach", f);
@@ -246,6 +282,8 @@ static int release_steps(struct target *target, struct steps *steps, struct fail
     code = steps_begin(steps, "safe point", f);
     if (code == 0)
         code = target_find_safe_point(target, steps->options->safe_point_ms, undo_unsafe, NULL, f);
+    if (code == 0)
+        code = refuse_remote(target, f);
     if (code == 0)
         steps_end(steps, "%s%s", *target->where ? "in " : "", target->where);
     return code;
@@ -269,6 +307,19 @@ static int release_undo(struct target *target, struct steps *steps, struct failu
     return code;
 }
 
+static enum hijack_outcome release_take_steps(struct target *target, struct steps *steps,
+                                              struct failure *f)
+{
+    enum hijack_outcome outcome = release_local(target, steps, f);
+    if (outcome != HIJACK_DONE)
+        return outcome;
+    if (release_steps(target, steps, f) < 0)
+        return HIJACK_REFUSED;
+    if (release_undo(target, steps, f) < 0)
+        return undo_failed(target, steps->options, f);
+    return HIJACK_DONE;
+}
+
 enum hijack_outcome release_run(const struct hijack_options *options, struct hijack_result *result,
                                 struct failure *f)
 {
@@ -278,15 +329,8 @@ enum hijack_outcome release_run(const struct hijack_options *options, struct hij
     int code = target_open(&target, options->pid, options->trace, f);
     if (code == 0 && !agent_loaded(&target))
         code = fail(f, -ENOENT, "process %d is not hijacked", (int)options->pid);
-    if (code == 0 && !options->dry_run) {
-        code = release_steps(&target, &steps, f);
-        if (code == 0) {
-            code = release_undo(&target, &steps, f);
-            outcome = code < 0 ? undo_failed(&target, options, f) : HIJACK_DONE;
-        }
-    } else if (code == 0) {
-        outcome = HIJACK_DONE;
-    }
+    if (code == 0)
+        outcome = options->dry_run ? HIJACK_DONE : release_take_steps(&target, &steps, f);
     if (outcome == HIJACK_REFUSED)
         target_explain_end(options->pid, target.info.start_time, f);
     result->still_ns = target.still_ns;

@@ -28,6 +28,7 @@
 #include <stdint.h>
 #include <ucontext.h>
 
+#include "stubs/agent.h"
 #include "stubs/calls.h"
 
 enum remote_mode {
@@ -36,7 +37,7 @@ enum remote_mode {
     REMOTE_AWAY, /* this host is not home */
 };
 
-/* Part of the image: a restart decides the mode anew. */
+/* Part of the image: a restart decides the mode anew. The mutator looks at the mode. */
 struct remote {
     uint32_t mode;  /* enum remote_mode */
     int32_t pid;    /* that the program knows */
@@ -46,7 +47,7 @@ struct remote {
     char executable[4096]; /* the program's file at home */
     char policy[4096];     /* of files: lines, policy.h */
 };
-extern struct remote remote;
+extern HIJACK_EXPORT struct remote remote;
 
 /* A call of the program's. */
 struct remote_call {
