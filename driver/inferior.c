@@ -206,22 +206,27 @@ static int wait_stopped(struct inferior *inferior, const struct mi_value **event
             return fail(f, -ESRCH, "%s: process %d has ended", failed, (int)inferior->pid);
         left -= LOOK_MS;
     } while (code == -ETIMEDOUT && left > 0);
+    if (code == -ETIMEDOUT)
+        return fail(f, code, "%s: process %d did not stop within %d ms", failed, (int)inferior->pid,
+                    timeout_ms);
     return code < 0 ? gdb_failed(inferior, code, failed, f) : 0;
 }
 
-int inferior_attach(struct inferior *inferior, pid_t pid, struct failure *f)
+int inferior_attach(struct inferior *inferior, pid_t pid, int deadline_ms, struct failure *f)
 {
     const struct mi_value *event;
+    int usual = mi_session_set_deadline(inferior->mi, deadline_ms);
     mi_drop_events(inferior->mi, NULL);
     int code = mi_command(inferior->mi, NULL, "-target-attach %d", (int)pid);
-    if (code == -ETIMEDOUT)
-        mi_session_set_deadline(inferior->mi, STUCK_DEADLINE_MS);
+    mi_session_set_deadline(inferior->mi, code == -ETIMEDOUT ? STUCK_DEADLINE_MS : usual);
     if (code < 0)
         return gdb_failed(inferior, code, "cannot attach", f);
     inferior->pid = pid;
     inferior->fresh = false;
     /* ^done comes before the process has stopped */
-    code = wait_stopped(inferior, &event, SET_UP_DEADLINE_MS, "cannot attach", f);
+    code = wait_stopped(inferior, &event, deadline_ms, "cannot attach", f);
+    if (code == -ETIMEDOUT)
+        mi_session_set_deadline(inferior->mi, STUCK_DEADLINE_MS);
     if (code < 0)
         return code;
     return find_pending_signal(inferior, mi_string(event, "signal-name"), f);

@@ -31,8 +31,9 @@ int inferior_open(struct inferior **out, const char *blank, mi_trace *trace, str
 void inferior_close(struct inferior *inferior);
 
 /* Stops the target, all its threads, and reads the registers of one. -EPERM, -ESRCH, ...: gdb's own
- * words in `f`. */
-int inferior_attach(struct inferior *inferior, pid_t pid, struct failure *f);
+ * words in `f`. -ETIMEDOUT: a thread did not stop; this gdb is good for nothing but to be closed.
+ */
+int inferior_attach(struct inferior *inferior, pid_t pid, int deadline_ms, struct failure *f);
 /* Lets the target run, without gdb. */
 int inferior_detach(struct inferior *inferior, struct failure *f);
 bool inferior_attached(const struct inferior *inferior);

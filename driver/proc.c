@@ -244,8 +244,10 @@ static int read_thread(pid_t pid, pid_t tid, struct proc_thread *out)
     char *status = proc_slurp(path, NULL);
     int read = stat_text && status && !read_stat(stat_text, &p);
     if (read) {
-        *out = (struct proc_thread){
-            .tid = tid, .state = p.state, .signals_blocked = status_number(status, "SigBlk", 16)};
+        *out = (struct proc_thread){.tid = tid,
+                                    .state = p.state,
+                                    .signals_blocked = status_number(status, "SigBlk", 16),
+                                    .signals_pending = status_number(status, "SigPnd", 16)};
         memcpy(out->name, p.name, sizeof out->name);
     }
     free(stat_text);

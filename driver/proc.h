@@ -63,8 +63,8 @@ int proc_children(pid_t pid, pid_t *out, int size, struct failure *f);
 struct proc_thread {
     pid_t tid;
     char name[64];
-    char state; /* as of a process */
-    uint64_t signals_blocked;
+    char state;                                /* as of a process */
+    uint64_t signals_blocked, signals_pending; /* the latter for this thread alone */
 };
 
 /* Calls `each` with every thread, the leader first, until it returns non-zero; returns that, or

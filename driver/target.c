@@ -12,6 +12,11 @@
 #include "driver/masks.h"
 #include "driver/target.h"
 
+/* What one thread that does not stop may cost: while it is waited for the others stand still. */
+#define STOPPABLE_MS    10000 /* they run */
+#define ATTACH_MS       5000
+#define ATTACH_ALONE_MS 20000 /* nobody else stands still */
+
 uint64_t target_now(void)
 {
     struct timespec t;
@@ -68,18 +73,33 @@ int target_open(struct target *target, pid_t pid, mi_trace *trace, struct failur
     return code;
 }
 
-/* An attach sends SIGSTOP. A process in an uninterruptible wait, the parent of a vfork for one,
- * takes it when gdb has given up, and nobody is there to let it go on. SIGCONT takes it back. */
-static void close_gdb(struct target *target)
+static int is_stopping(void *context, const struct proc_thread *thread)
+{
+    (void)context;
+    return thread->state == 'T' || thread->signals_pending & 1u << (SIGSTOP - 1);
+}
+
+/* An attach sends a SIGSTOP to each thread. One that gdb has not waited for takes it when gdb is
+ * gone, perhaps later - the parent of a vfork, in its uninterruptible wait -, and stops them all,
+ * with nobody there to let them go on. SIGCONT takes it back. It is seen only by a program with a
+ * handler for it; that gets it only when a stop can be seen to be under way. */
+static void take_stop_back(const struct target *target)
 {
     struct proc_info now;
     struct failure ignored;
+    bool same = proc_read(target->info.pid, &now, &ignored) == 0 &&
+                now.start_time == target->info.start_time && !now.tracer;
+    bool unseen = same && !(now.signals_caught & 1u << (SIGCONT - 1));
+    if (same && (unseen || proc_threads(target->info.pid, is_stopping, NULL) > 0))
+        kill(target->info.pid, SIGCONT);
+}
+
+static void close_gdb(struct target *target)
+{
     inferior_close(target->inferior);
     target->inferior = NULL;
-    if (target->stop_left && proc_read(target->info.pid, &now, &ignored) == 0 &&
-        now.start_time == target->info.start_time && !now.tracer &&
-        (now.state == 'T' || now.signals_pending & 1u << (SIGSTOP - 1)))
-        kill(target->info.pid, SIGCONT);
+    if (target->stop_left)
+        take_stop_back(target);
     target->stop_left = false;
 }
 
@@ -149,7 +169,8 @@ int target_know_threads(struct target *target, struct failure *f)
 /* Attaches, and knows every thread. 0: one has escaped, the target is let go. 1; -errno. */
 static int attach_all(struct target *target, struct failure *f)
 {
-    int code = inferior_attach(target->inferior, target->info.pid, f);
+    int deadline = target->info.threads > 1 ? ATTACH_MS : ATTACH_ALONE_MS;
+    int code = inferior_attach(target->inferior, target->info.pid, deadline, f);
     target->stop_left = code < 0;
     if (code == 0 && program_of(target->info.pid) != target->program)
         code = leave_other_program(target, f);
@@ -170,8 +191,10 @@ int target_attach(struct target *target, struct failure *f)
         return fail(f, -EBUSY,
                     "process %d was stopped by a signal; let it go on first: kill -CONT %d",
                     (int)target->info.pid, (int)target->info.pid);
+    int code = threads_wait_stoppable(target->info.pid, STOPPABLE_MS, f);
+    if (code < 0)
+        return code;
     stands_still(target);
-    int code = 0;
     for (int i = 0; code == 0 && i < ATTEMPTS; i++)
         code = attach_all(target, f);
     if (code == 0)

@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "driver/arch.h"
+#include "driver/interrupt.h"
 #include "driver/proc.h"
 #include "driver/threads.h"
 
@@ -74,6 +76,65 @@ void threads_free(struct threads *threads)
 {
     free(threads->at);
     *threads = (struct threads){0};
+}
+
+/* --- before the attach --- */
+
+#define SUSPECTS 64
+
+struct suspects {
+    size_t count;
+    struct proc_thread at[SUSPECTS];
+};
+
+static int list_stuck(void *context, const struct proc_thread *thread)
+{
+    struct suspects *s = context;
+    if (thread->state == 'D' && s->count < SUSPECTS)
+        s->at[s->count++] = *thread;
+    return 0;
+}
+
+/* Those of the old list that still are in the new one. */
+static void keep_stuck(struct suspects *old, const struct suspects *new)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < old->count; i++)
+        for (size_t j = 0; j < new->count; j++)
+            if (old->at[i].tid == new->at[j].tid)
+                old->at[kept++] = old->at[i];
+    old->count = kept;
+}
+
+static int64_t milliseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int threads_wait_stoppable(pid_t pid, int deadline_ms, struct failure *f)
+{
+    const struct timespec millisecond = {.tv_nsec = 1000000};
+    struct suspects stuck = {0};
+    int64_t deadline = milliseconds() + deadline_ms;
+    proc_threads(pid, list_stuck, &stuck);
+    while (stuck.count && milliseconds() < deadline) {
+        struct suspects now = {0};
+        int code = interrupt_check(f);
+        if (code < 0)
+            return code;
+        nanosleep(&millisecond, NULL);
+        proc_threads(pid, list_stuck, &now);
+        keep_stuck(&stuck, &now);
+    }
+    if (!stuck.count)
+        return 0;
+    return fail(
+        f, -EAGAIN,
+        "thread %d (%s) of process %d waits in the kernel where it cannot be stopped (for a "
+        "child of vfork, or a file system); try again later",
+        (int)stuck.at[0].tid, stuck.at[0].name, (int)pid);
 }
 
 /* --- interrupted calls --- */

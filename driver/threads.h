@@ -32,6 +32,12 @@ struct threads {
     struct thread *at; /* in gdb's order: the leader first */
 };
 
+/* Returns when every thread can be stopped: when each that was in an uninterruptible wait (a
+ * vfork's, a file system's) has been seen to be out of it. An attach would hold all the others
+ * meanwhile. -EAGAIN, with the thread's name: one still is after `deadline_ms`. -EINTR:
+ * interrupt.h. */
+int threads_wait_stoppable(pid_t pid, int deadline_ms, struct failure *f);
+
 /* Reads the state of every thread of a stopped target, in one command. Replaces what is there.
  * -ESRCH: there is none. */
 int threads_read(struct threads *threads, struct inferior *inferior, struct failure *f);
