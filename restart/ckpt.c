@@ -238,8 +238,9 @@ static long take(const char *path, const struct rlimit *descriptors)
     return result;
 }
 
-static long change_remote(void)
+static long change_remote(const struct rlimit *descriptors)
 {
+    ckpt.descriptors = *descriptors;
     step("remote");
     return request.flags & FRAME_REMOTE_BEGIN ? remote_begin(&shadow, request.path) : remote_end(&shadow);
 }
@@ -313,7 +314,7 @@ static void checkpoint(long met, const struct rlimit *limit, uint64_t began)
     long result = met;
     if (!met)
         result = request.flags & (FRAME_REMOTE_BEGIN | FRAME_REMOTE_END)
-                     ? change_remote()
+                     ? change_remote(limit)
                      : take(request.path, limit);
     tell(result, began);
     if (!result && request.flags & FRAME_LEAVE)

@@ -1,6 +1,8 @@
 /* ckpt_remote.c - see ckpt_remote.h. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "restart/ckpt.h"
 #include "restart/ckpt_remote.h"
@@ -27,9 +29,11 @@ static void take_terminals(struct fds_header *h)
             e[i].flags |= FDS_TAKEN;
 }
 
-/* A record lock is the process's: the shadow can take it when we have let go. */
-static void lock(const struct fds_header *h, int take)
+/* A record lock is the process's: the other one can take it when this one has let go. 0 or
+ * -errno. */
+static long lock(const struct fds_header *h, int take)
 {
+    long result = 0;
     for (uint32_t i = 0; i < h->locks; i++) {
         const struct fds_lock *l = fds_locks(h) + i;
         struct flock f = {.l_type = !take      ? F_UNLCK
@@ -38,9 +42,10 @@ static void lock(const struct fds_header *h, int take)
                           .l_whence = 0,
                           .l_start = l->start,
                           .l_len = l->end == INT64_MAX ? 0 : l->end - l->start + 1};
-        if (l->kind == FDS_POSIX)
-            raw(SYS_fcntl, l->number, F_SETLK, &f);
+        if (l->kind == FDS_POSIX && !result)
+            result = raw(SYS_fcntl, l->number, F_SETLK, &f);
     }
+    return result;
 }
 
 static long hand_over(struct link *link, const struct fds_table *table)
@@ -128,15 +133,7 @@ long remote_begin(struct link *link, const char *policy)
     return result;
 }
 
-/* --- descriptors come home --- */
-
-long remote_end(struct link *link)
-{
-    (void)link;
-    return ckpt_fail(-ENOSYS, "not written yet", "");
-}
-
-/* --- a checkpoint while I/O is remote --- */
+/* --- what the shadow tells --- */
 
 void remote_settle(void)
 {
@@ -146,44 +143,204 @@ void remote_settle(void)
         behind_settle(&call);
 }
 
-long remote_table(struct link *link, uint64_t image, void *to, size_t room)
-{
-    size_t size, done = 0;
-    long total = link_ask(link, FRAME_LIST, &image, sizeof image, NULL, 0);
-    if (total < 0 || (size_t)total > room)
-        return total < 0 ? total : -E2BIG;
-    while (done < (size_t)total) {
-        uint32_t from = (uint32_t)done;
-        long result = link_ask(link, FRAME_PIECE, &from, sizeof from, NULL, 0);
-        const void *piece = link_answer(&size);
-        if (result < 0 || !size || size > (size_t)total - done)
-            return result < 0 ? result : -EBADMSG;
-        memcpy((char *)to + done, piece, size);
-        done += size;
-    }
-    return fds_valid(to, done) ? total : -EBADMSG;
-}
-
 /* A call of ours in the program's place. All signals are blocked: nothing can interrupt it. */
-static long at_home(long number, long a, long b)
+static long at_home(long number, long a, long b, long c)
 {
     uint64_t mask = REMOTE_ALL;
     struct remote_call call = {.number = number, .mask = &mask};
-    const long args[CALL_ARGS] = {a, b};
+    const long args[CALL_ARGS] = {a, b, c};
     return remote_forward(&call, number, args);
+}
+
+static long read_pieces(struct link *link, void *to, size_t total)
+{
+    size_t size;
+    for (size_t done = 0; done < total; done += size) {
+        uint32_t from = (uint32_t)done;
+        long result = link_ask(link, FRAME_PIECE, &from, sizeof from, NULL, 0);
+        const void *piece = link_answer(&size);
+        if (result < 0 || !size || size > total - done)
+            return result < 0 ? result : -EBADMSG;
+        memcpy((char *)to + done, piece, size);
+    }
+    return fds_valid(to, total) ? 0 : -EBADMSG;
+}
+
+long remote_table(struct link *link, uint64_t image, void *to, size_t room)
+{
+    size_t size;
+    uint32_t total = 0;
+    long result = link_ask(link, FRAME_LIST, &image, sizeof image, NULL, 0);
+    const void *told = link_answer(&size);
+    if (result < 0 || size != sizeof total)
+        return result < 0 ? result : -EBADMSG;
+    memcpy(&total, told, sizeof total);
+    result = total > room ? -E2BIG : read_pieces(link, to, total);
+    return result ? result : total;
+}
+
+/* The shadow has changed its root directory when the program did so. */
+static long check_root(void)
+{
+    static char root[256];
+    long n = at_home(SYS_readlink, (long)"/proc/self/root", (long)root, sizeof root - 1);
+    if (n <= 0 || (n == 1 && root[0] == '/'))
+        return 0;
+    root[n] = '\0';
+    return ckpt_refused(CKPT_ROW_root_directory, root);
+}
+
+static uint32_t umask_at_home(void)
+{
+    uint32_t mask = (uint32_t)at_home(SYS_umask, 077, 0, 0);
+    at_home(SYS_umask, mask, 0, 0);
+    return mask;
 }
 
 long remote_identity(struct image_process *p)
 {
-    p->uid = (uint32_t)at_home(SYS_geteuid, 0, 0);
-    p->gid = (uint32_t)at_home(SYS_getegid, 0, 0);
-    p->umask = (uint32_t)at_home(SYS_umask, 077, 0);
-    at_home(SYS_umask, (long)p->umask, 0);
-    long n = at_home(SYS_getcwd, (long)p->cwd, sizeof p->cwd);
-    return n < 0 ? ckpt_fail(n, "cannot name the working directory at home", "") : 0;
+    p->uid = (uint32_t)at_home(SYS_geteuid, 0, 0, 0);
+    p->gid = (uint32_t)at_home(SYS_getegid, 0, 0, 0);
+    p->umask = umask_at_home();
+    long n = at_home(SYS_getcwd, (long)p->cwd, sizeof p->cwd, 0);
+    return n < 0 ? ckpt_fail(n, "cannot name the working directory at home", "") : check_root();
 }
 
-/* --- after a restart --- */
+/* --- descriptors come home --- */
+
+/* Under way; the program is remote until all of it is done. */
+static struct {
+    struct fds_table table;
+    int directory; /* the number, at home and here, of the working directory; -1: none */
+    uint32_t umask;
+} back;
+
+/* A user that the program has changed to at home would have to be changed to here. */
+static long check_user(void)
+{
+    unsigned there[6] = {0}, here[6];
+    at_home(SYS_getresuid, (long)&there[0], (long)&there[1], (long)&there[2]);
+    at_home(SYS_getresgid, (long)&there[3], (long)&there[4], (long)&there[5]);
+    raw(SYS_getresuid, &here[0], &here[1], &here[2]);
+    raw(SYS_getresgid, &here[3], &here[4], &here[5]);
+    if (memcmp(there, here, sizeof here) == 0)
+        return 0;
+    return ckpt_fail(-EPERM, "it has changed its user or group at home, where calls are made", "");
+}
+
+/* What of the program is not a descriptor. The directory comes as one. */
+static long prepare_return(void)
+{
+    long result = check_user();
+    if (result || (result = check_root()))
+        return result;
+    back.umask = umask_at_home();
+    result = at_home(SYS_open, (long)".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+    if (result < 0)
+        return ckpt_fail(result, "cannot open the working directory at home", "");
+    back.directory = (int)result;
+    return 0;
+}
+
+static long recall(struct link *link)
+{
+    struct frame_offer offer;
+    size_t size;
+    long result = link_ask(link, FRAME_RECALL, NULL, 0, NULL, 0);
+    const void *told = link_answer(&size);
+    if (result < 0 || size != sizeof offer)
+        return result < 0 ? result : -EBADMSG;
+    memcpy(&offer, told, sizeof offer);
+    long at =
+        raw(SYS_mmap, 0, offer.table, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (raw_failed(at))
+        return at;
+    back.table = (struct fds_table){(void *)at, offer.table, offer.table};
+    return read_pieces(link, back.table.data, offer.table);
+}
+
+static void close_thread(struct remote_thread *t)
+{
+    channel_close(&t->channel);
+}
+
+/* Nothing of ours stands among the program's numbers any more. */
+static long make_way(struct link *link)
+{
+    const struct fds_header *h = back.table.data;
+    int highest = h->count ? fds_entries(h)[h->count - 1].number : 0;
+    struct rlimit limit = ckpt.descriptors;
+    limit.rlim_cur = limit.rlim_max;
+    raw(SYS_prlimit64, 0, RLIMIT_NOFILE, &limit, NULL); /* the caller puts it back */
+    remote_thread_each(close_thread);
+    channel_close_line();
+    long up = raw(SYS_fcntl, link->fd, F_DUPFD_CLOEXEC, highest + 1);
+    if (raw_failed(up))
+        return up;
+    raw(SYS_close, link->fd);
+    link->fd = (int)up;
+    return 0;
+}
+
+/* Locks come last: closing any descriptor of its file drops a lock. */
+static long settle(struct link *link)
+{
+    long result = raw(SYS_fchdir, back.directory);
+    if (result)
+        return ckpt_fail(result, "cannot enter the working directory", "");
+    raw(SYS_close, back.directory);
+    result = link_ask(link, FRAME_UNLOCK, NULL, 0, NULL, 0);
+    if (result < 0)
+        return result;
+    return (result = lock(back.table.data, 1))
+               ? ckpt_fail(result, "another process has taken a record lock meanwhile", "")
+               : 0;
+}
+
+static long take_back(struct link *link)
+{
+    long result = recall(link);
+    if (!result && !(result = make_way(link)) &&
+        (result = link_take_descriptors(link, &back.table)))
+        close_all(back.table.data);
+    if (!result && (result = settle(link)))
+        close_all(back.table.data);
+    return result;
+}
+
+/* Until FRAME_DONE the shadow has all, from the last lock on the program has all; so whoever is
+ * killed meanwhile takes nothing along, and what the answer is does not matter. */
+static void go_home(struct link *link)
+{
+    link_ask(link, FRAME_DONE, NULL, 0, NULL, 0);
+    raw(SYS_umask, back.umask);
+    remote.mode = REMOTE_OFF;
+    undivert();
+}
+
+long remote_end(struct link *link)
+{
+    back.directory = -1;
+    back.table = (struct fds_table){0};
+    if (remote.mode != REMOTE_HOME)
+        return ckpt_fail(-EINVAL,
+                         remote.mode == REMOTE_OFF
+                             ? "its I/O is not remote"
+                             : "this is not its home: checkpoint it with --exit, restart it there",
+                         "");
+    remote_settle();
+    long result = prepare_return();
+    if (!result && (result = take_back(link)))
+        ckpt_fail(result, "the shadow cannot give the descriptors back", "");
+    if (!result)
+        go_home(link);
+    else if (back.directory >= 0)
+        at_home(SYS_close, back.directory, 0, 0);
+    fds_free(&back.table);
+    return result;
+}
+
+/* --- a restart --- */
 
 static void forget(struct remote_thread *t)
 {

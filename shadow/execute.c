@@ -84,6 +84,24 @@ static void answer_descriptors(void)
     answer_with(&in.header, count, NULL, 0, fds, count < 0 ? 0 : (uint32_t)count);
 }
 
+static void answer_unlock(void)
+{
+    executor.shared->lost_locks = table_lock(in.header.status);
+    answer(0);
+}
+
+/* Descriptors from elsewhere take the place of the program's. */
+static void answer_place(void)
+{
+    const struct frame_place *place = (const void *)in.payload;
+    int error = 0;
+    for (uint32_t i = 0; i < in.fd_count && !error; i++)
+        error = in.fds[i] < 0 ? in.fds[i]
+                              : place_foreign(&executor, in.fds[i], place->at[i].number,
+                                              (int)place->at[i].flags & O_CLOEXEC);
+    answer(error);
+}
+
 /* From now on frames have this epoch, and the program is that process. */
 static void answer_adopted(void)
 {
@@ -105,16 +123,14 @@ static const struct {
     {FRAME_PIECE, sizeof(uint32_t), answer_piece},
     {FRAME_DESCRIPTORS, sizeof(struct frame_batch), answer_descriptors},
     {FRAME_START, sizeof(struct frame_status), answer_adopted},
+    {FRAME_UNLOCK, 0, answer_unlock},
+    {FRAME_PLACE, sizeof(struct frame_place), answer_place},
 };
 
 static void serve_frame(void)
 {
     if (in.header.type == FRAME_CANCEL && in.header.length == sizeof(struct wire_cancel)) {
         channel_cancel(&executor, (const void *)in.payload);
-        return;
-    }
-    if (in.header.type == FRAME_UNLOCK) {
-        executor.shared->lost_locks = table_lock(in.header.status);
         return;
     }
     for (size_t i = 0; i < sizeof questions / sizeof *questions; i++)
@@ -129,7 +145,7 @@ static void serve_frame(void)
 
 /* A descriptor that comes stands among the program's for a moment, and needs a number that the
  * program has not: nobody else may open or name one meanwhile. */
-static int receive_stream(void)
+static int receive_descriptors(void)
 {
     pthread_rwlock_wrlock(&executor.numbers);
     setrlimit(RLIMIT_NOFILE, &executor.open);
@@ -147,7 +163,9 @@ static int receive(void)
     ssize_t got = recv(executor.door, &next, sizeof next, MSG_PEEK);
     if (got <= 0)
         return got < 0 ? -errno : -EPIPE;
-    return next.type == FRAME_CHANNEL || next.type == FRAME_RING ? receive_stream() : message_receive(executor.door, &in, 0);
+    return next.type == FRAME_CHANNEL || next.type == FRAME_RING || next.type == FRAME_PLACE
+               ? receive_descriptors()
+               : message_receive(executor.door, &in, 0);
 }
 
 _Noreturn static void serve_door(void)
@@ -184,6 +202,12 @@ static void share_context(pid_t program)
         fclose(status);
 }
 
+static int take_context(const struct frame_remote *whose)
+{
+    umask(whose->umask);
+    return chdir(whose->directory) < 0 ? -errno : 0;
+}
+
 /* What the terminal or anybody sends to the whole group is for the program; the shadow ignores it,
  * and we with it. */
 static int settle_process(struct executor *x)
@@ -197,7 +221,8 @@ static int settle_process(struct executor *x)
     x->terminal = terminal >= 0;
     if (terminal >= 0)
         close(terminal);
-    return channel_prepare();
+    int error = x->start.whose ? take_context(x->start.whose) : 0;
+    return error ? error : channel_prepare();
 }
 
 void execute_main(const struct execute_start *start)

@@ -44,9 +44,10 @@ struct execute_start {
     struct execute_shared *shared;
     uint64_t session;
     uint32_t epoch;
-    pid_t known;          /* the program's pid as it knows itself */
-    pid_t application;    /* and as we see it */
-    bool at_home;         /* the program runs: its context can be asked for */
+    pid_t known;                      /* the program's pid as it knows itself */
+    pid_t application;                /* and as we see it */
+    bool at_home;                     /* the program runs: its context can be asked for */
+    const struct frame_remote *whose; /* of a starter; else NULL */
     const int *terminals; /* for those of the table that are not held; none: /dev/null */
     uint32_t terminal_count;
     struct rlimit files, size; /* the program's RLIMIT_NOFILE, RLIMIT_FSIZE */
@@ -110,6 +111,9 @@ _Noreturn void execute_main(const struct execute_start *start);
 int place_descriptors(struct executor *x, const struct hold *hold);
 /* The program's RLIMIT_NOFILE, which we share and keep numbers of. The old one in *old. */
 int place_limit(struct executor *x, const struct rlimit *new, struct rlimit *old);
+/* Puts a copy of a descriptor of ours at one of the program's numbers, in place of what is there.
+ * 0 or -errno. */
+int place_foreign(struct executor *x, int fd, int number, int cloexec);
 /* Moves a descriptor of ours above the floor. Its new number or -errno; closes `fd`. */
 int place_own(struct executor *x, int fd);
 

@@ -76,6 +76,18 @@ int place_own(struct executor *x, int fd)
     return error ? error : placed;
 }
 
+int place_foreign(struct executor *x, int fd, int number, int cloexec)
+{
+    if (number < 0 || number >= x->floor)
+        return -EBADF;
+    pthread_rwlock_wrlock(&x->numbers);
+    setrlimit(RLIMIT_NOFILE, &x->open);
+    int error = dup3(fd, number, cloexec) < 0 ? -errno : 0;
+    setrlimit(RLIMIT_NOFILE, &x->closed);
+    pthread_rwlock_unlock(&x->numbers);
+    return error;
+}
+
 static int compare(const void *a, const void *b)
 {
     return *(const int *)a - *(const int *)b;

@@ -108,6 +108,10 @@ int remote_start(struct shadow *s, struct peer *p, const struct frame *f, struct
     start.files = s->files;
     start.size = s->size;
     start.at_home = s->application >= 0;
+    if (f->header.length == sizeof *start.whose) {
+        start.whose = (const void *)f->payload;
+        start.known = start.whose->known;
+    }
     r->pidfd = fork_executor(&start);
     close(pair[1]);
     r->fd = pair[0];
@@ -174,7 +178,7 @@ static void listed(struct shadow *s, struct peer *p)
     if (made)
         memcpy(offer, in.payload, sizeof *offer);
     if (made && whole)
-        s->remote.recalled = true;
+        s->remote.recaller = p;
     if (p)
         serve_reply(s, p, in.header.type & ~FRAME_REPLY, in.header.sequence, in.header.status,
                     whole ? (const void *)offer : &offer->table,
@@ -216,7 +220,7 @@ void remote_serve(struct shadow *s)
 void remote_ended(struct shadow *s)
 {
     struct remote *r = &s->remote;
-    answer_asker(s, r->asker_type == FRAME_QUIT ? 0 : -EIO);
+    answer_asker(s, r->asker_type == FRAME_REMOTE ? -EIO : 0);
     close(r->pidfd);
     if (r->fd >= 0)
         close(r->fd);
@@ -234,11 +238,11 @@ void remote_end(struct shadow *s)
     s->remote.fd = -1;
 }
 
-int remote_quit(struct shadow *s, struct peer *p, uint64_t sequence)
+int remote_end_for(struct shadow *s, struct peer *p, const struct frame *f)
 {
     if (s->remote.pidfd < 0)
         return 0;
-    ask_later(s, p, FRAME_QUIT, sequence);
+    ask_later(s, p, f->header.type, f->header.sequence);
     remote_end(s);
     return SERVE_LATER;
 }

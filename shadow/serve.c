@@ -80,7 +80,6 @@ static int answer_request(struct shadow *s, struct peer *p)
 
 static int answer_take(struct shadow *s, struct peer *p)
 {
-    (void)p;
     if (s->request_state == REQUEST_CANCELED) {
         s->request_state = REQUEST_NONE;
         return -ECANCELED;
@@ -88,6 +87,7 @@ static int answer_take(struct shadow *s, struct peer *p)
     if (s->request_state != REQUEST_PENDING)
         return 0;
     s->request_state = REQUEST_TAKEN;
+    s->taker = p;
     memcpy(out.payload, &s->request, sizeof s->request);
     out.size = sizeof s->request;
     serve_tell(s, s->requester, FRAME_TAKEN, NULL, 0);
@@ -136,7 +136,7 @@ static int give_batch(struct shadow *s)
  * that takes its descriptors home. */
 static int answer_descriptors(struct shadow *s, struct peer *p)
 {
-    bool returning = s->adopter == p || (p->role == FRAME_APPLICATION && s->remote.recalled);
+    bool returning = s->adopter == p || s->remote.recaller == p;
     if (p->role == FRAME_APPLICATION && !remote_alive(s))
         return take_batch(s);
     if (!returning || in.fd_count)
@@ -202,12 +202,11 @@ static int answer_fetch(struct shadow *s, struct peer *p)
 
 static int answer_unlock(struct shadow *s, struct peer *p)
 {
-    if (s->adopter != p && !(p->role == FRAME_APPLICATION && s->remote.recalled))
+    if (s->adopter != p && s->remote.recaller != p)
         return -EPROTO;
     if (remote_alive(s))
-        remote_lock(s, false);
-    else
-        hold_unlock(&s->held);
+        return remote_forward(s, p, &in);
+    hold_unlock(&s->held);
     return 0;
 }
 
@@ -215,12 +214,30 @@ static int answer_unlock(struct shadow *s, struct peer *p)
 
 static int answer_remote(struct shadow *s, struct peer *p)
 {
+    const struct frame_remote *whose = (const void *)in.payload;
+    if (in.header.length && (in.header.length != sizeof *whose ||
+                             frame_check_text(whose->directory, sizeof whose->directory)))
+        return -EBADMSG;
     if (p->role == FRAME_STARTER)
         return s->adopter == p ? session_remote(s, p, &in) : -EPROTO;
     if (s->giver != p || !hold_complete(&s->offered))
         return -EPROTO;
     s->giver = NULL;
     return remote_start(s, p, &in, &s->offered);
+}
+
+/* Descriptors of the starter's take their place among the program's. */
+static int answer_place(struct shadow *s, struct peer *p)
+{
+    const struct frame_place *place = (const void *)in.payload;
+    if (s->adopter != p || place->count > FRAME_BATCH || place->count != in.fd_count)
+        return -EPROTO;
+    return remote_forward(s, p, &in);
+}
+
+static int answer_done(struct shadow *s, struct peer *p)
+{
+    return session_done(s, p, &in);
 }
 
 static int answer_forwarded(struct shadow *s, struct peer *p)
@@ -237,7 +254,7 @@ static int answer_cancel(struct shadow *s, struct peer *p)
 
 static int answer_quit(struct shadow *s, struct peer *p)
 {
-    return remote_quit(s, p, in.header.sequence);
+    return remote_end_for(s, p, &in);
 }
 
 static int answer_end(struct shadow *s, struct peer *p)
@@ -272,8 +289,9 @@ static const struct {
     {FRAME_FETCH, STARTER, sizeof(struct frame_offer), sizeof(struct frame_offer), answer_fetch},
     {FRAME_ADOPT, STARTER, 0, 0, session_adopt},
     {FRAME_UNLOCK, PROGRAM | STARTER, 0, 0, answer_unlock},
-    {FRAME_DONE, PROGRAM | STARTER, 0, 0, session_done},
-    {FRAME_REMOTE, PROGRAM | STARTER, 0, 0, answer_remote},
+    {FRAME_DONE, PROGRAM | STARTER, 0, 0, answer_done},
+    {FRAME_REMOTE, PROGRAM | STARTER, 0, sizeof(struct frame_remote), answer_remote},
+    {FRAME_PLACE, STARTER, sizeof(struct frame_place), sizeof(struct frame_place), answer_place},
     {FRAME_CHANNEL, PROGRAM, sizeof(struct wire_channel), sizeof(struct wire_channel),
      answer_forwarded},
     {FRAME_CANCEL, PROGRAM, sizeof(struct wire_cancel), sizeof(struct wire_cancel), answer_cancel},

@@ -190,14 +190,19 @@ void session_peer_gone(struct shadow *s, struct peer *p)
     }
     if (p == s->remote.asker)
         s->remote.asker = NULL;
+    if (p == s->remote.recaller) { /* it goes on as it was */
+        s->remote.recaller = NULL;
+        remote_lock(s, true);
+    }
     if (p == s->giver) {
         hold_drop(&s->offered);
         s->giver = NULL;
     }
-    if (p->role == FRAME_APPLICATION && s->request_state == REQUEST_TAKEN && !s->reported &&
+    if (p == s->taker && s->request_state == REQUEST_TAKEN && !s->reported &&
         !is_ending(s->start.pid))
         report_failure(s, -EIO, "checkpoint",
                        "the process broke off the checkpoint without a report");
+    s->taker = p == s->taker ? NULL : s->taker;
     if (p == s->adopter)
         come_to_nothing(s);
 }
@@ -220,26 +225,28 @@ int session_adopt(struct shadow *s, struct peer *p)
         return -EBUSY;
     if (s->state != SHADOW_HELD && s->state != SHADOW_RETURNING)
         return -ENOENT;
+    if (p->pid <= 0)
+        return -ESRCH; /* in a pid namespace that is not below ours: it could not be followed */
     s->adopter = p;
     s->state = SHADOW_RETURNING;
     return 0;
 }
 
 /* The program has taken its descriptors home and goes on there. */
-static int session_home(struct shadow *s, struct peer *p)
+static int session_home(struct shadow *s, struct peer *p, const struct frame *f)
 {
-    (void)p;
-    if (!s->remote.recalled)
+    if (s->remote.recaller != p)
         return -EPROTO;
-    remote_end(s);
-    return 0;
+    s->remote.recaller = NULL;
+    return remote_end_for(s, p, f);
 }
 
-int session_done(struct shadow *s, struct peer *p)
+/* Answered when nothing is held any more: what the program closes then is closed. */
+int session_done(struct shadow *s, struct peer *p, const struct frame *f)
 {
     uint64_t start_time = 0;
     if (p->role == FRAME_APPLICATION)
-        return session_home(s, p);
+        return session_home(s, p, f);
     if (s->state != SHADOW_RETURNING || s->adopter != p)
         return -EPROTO;
     int pidfd = session_identify(p->pid, &start_time, s->name);
@@ -253,10 +260,10 @@ int session_done(struct shadow *s, struct peer *p)
     s->adopter = NULL;
     s->state = SHADOW_HOME;
     s->epoch++;
-    if (s->goes_on || began)
-        remote_adopted(s);
-    else
-        remote_end(s); /* the starter has its descriptors */
+    bool remote = s->goes_on || began;
     s->goes_on = false;
+    if (!remote) /* the starter has its descriptors */
+        return remote_end_for(s, p, f);
+    remote_adopted(s);
     return 0;
 }

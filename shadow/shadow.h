@@ -55,7 +55,7 @@ struct remote {
     unsigned asker_type;
     struct frame_offer listed; /* the newest table that it made */
     struct frame_offer left;   /* of the image that the program left with */
-    bool recalled;             /* the program takes its descriptors home */
+    struct peer *recaller;     /* the program, which takes its descriptors home */
 };
 
 struct peer {
@@ -84,6 +84,7 @@ struct shadow {
     struct frame_request request;
     enum request_state request_state;
     struct peer *requester;     /* the tool that waits; NULL: none, or gone */
+    struct peer *taker;         /* the program's connection over which it took the request */
     struct frame_report report; /* withheld until the program that leaves has ended */
     bool reported;
 
@@ -133,11 +134,12 @@ int remote_forward(struct shadow *s, struct peer *p, const struct frame *f);
 /* A message of the executor's, or its end. */
 void remote_serve(struct shadow *s);
 void remote_ended(struct shadow *s);
-/* Ends it; FRAME_QUIT is answered when all its descriptors are closed. */
+/* Ends it. */
 void remote_end(struct shadow *s);
 /* Waits until one that was killed is gone. */
 void remote_await(struct shadow *s);
-int remote_quit(struct shadow *s, struct peer *p, uint64_t sequence);
+/* Ends it, and answers the frame when all its descriptors are closed. */
+int remote_end_for(struct shadow *s, struct peer *p, const struct frame *f);
 /* Tells it who the application is now, and the epoch. */
 int remote_adopted(struct shadow *s);
 /* Record locks: lets go of them, or takes them again. */
@@ -157,7 +159,7 @@ int session_adopt(struct shadow *s, struct peer *p);
 int session_remote(struct shadow *s, struct peer *p, const struct frame *f);
 /* Reads the limits of the program while it lives. */
 void session_limits(struct shadow *s);
-int session_done(struct shadow *s, struct peer *p);
+int session_done(struct shadow *s, struct peer *p, const struct frame *f);
 
 /* --- hold.c --- */
 int hold_offer(struct hold *h, const struct frame_offer *offer);

@@ -50,7 +50,7 @@ enum frame_type {
     FRAME_END,         /* tool or starter: end, dropping everything */
     /* remote calls (stubs/wire.h) */
     FRAME_REMOTE,  /* application: execute my calls from now on with the descriptors just offered;
-                      starter: ... with those that are held */
+                      starter: struct frame_remote, ... with those that are held */
     FRAME_CHANNEL, /* application: struct wire_channel and a stream socket for FRAME_CALL; without
                       one, the channel ends */
     FRAME_CANCEL,  /* application: struct wire_cancel; has no answer */
@@ -60,6 +60,8 @@ enum frame_type {
     FRAME_RECALL,  /* application: I take the descriptors home; answered with struct frame_offer
                       (terminals are among them). FRAME_PIECE, FRAME_DESCRIPTORS, FRAME_UNLOCK and
                       FRAME_DONE follow as from a starter */
+    FRAME_PLACE,   /* starter, after FRAME_REMOTE: struct frame_place and descriptors, which take
+                      these numbers */
     FRAME_QUIT,    /* application: the program ends properly; answered when all is closed */
     FRAME_TRACE,   /* tool: tell me of each call from now on */
     FRAME_TRACED,  /* shadow -> tool, unasked: struct wire_traced */
@@ -130,6 +132,22 @@ struct frame_batch {
     uint32_t first; /* index of the first descriptor, in the order of the table's travelling
                        descriptors */
     uint32_t count;
+};
+
+/* Of the program in its image. An executor that is there already knows it. */
+struct frame_remote {
+    int32_t known;              /* its pid as it knows itself */
+    uint32_t umask;             /* file creation mask */
+    char directory[FRAME_PATH]; /* the working directory */
+};
+
+struct frame_place {
+    uint32_t count;
+    uint32_t padding;
+    struct {
+        int32_t number;
+        uint32_t flags; /* O_CLOEXEC */
+    } at[FRAME_BATCH];
 };
 
 struct frame_status {

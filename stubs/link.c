@@ -1,4 +1,5 @@
 /* link.c - see link.h. Large buffers are static: one thread, and only the handler comes here. */
+#include <fcntl.h>
 #include <linux/un.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -42,18 +43,22 @@ static int send_frame(struct link *link, unsigned type, const void *payload, siz
     return raw_failed(sent) ? (int)sent : 0;
 }
 
-/* The answer to the frame just sent, into `answer`: its status, or -errno. */
-static int receive_answer(struct link *link, unsigned type)
+/* What came, `got` bytes of it: the status of the answer to the frame just sent, or -errno. */
+static int check_answer(const struct link *link, unsigned type, long got)
 {
-    long got = raw(SYS_recvfrom, link->fd, &answer, sizeof answer, 0, NULL, NULL);
-    if (raw_failed(got))
-        return (int)got;
     int error = frame_check(&answer.header, (size_t)got);
     if (!error)
         error = frame_check_order(&answer.header, link->session, link->sequence);
     if (!error && answer.header.type != (type | FRAME_REPLY))
         error = -ENOTSUP;
     return error ? error : answer.header.status;
+}
+
+/* The answer to the frame just sent, into `answer`: its status, or -errno. */
+static int receive_answer(struct link *link, unsigned type)
+{
+    long got = raw(SYS_recvfrom, link->fd, &answer, sizeof answer, 0, NULL, NULL);
+    return raw_failed(got) ? (int)got : check_answer(link, type, got);
 }
 
 static int ask(struct link *link, unsigned type, const void *payload, size_t size)
@@ -188,6 +193,96 @@ int link_give_descriptors(struct link *link, const struct fds_table *table)
     if (error >= 0)
         error = send_table(link, table);
     return error < 0 ? error : send_descriptors(link, h);
+}
+
+/* --- descriptors come back --- */
+
+static void close_fds(const int *fds, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (fds[i] >= 0)
+            raw(SYS_close, fds[i]);
+}
+
+/* The answer to FRAME_DESCRIPTORS: how many came, at the lowest free numbers, or -errno. */
+static long receive_batch(struct link *link, int *fds)
+{
+    static union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(FRAME_BATCH * sizeof(int))];
+    } control;
+    struct iovec part = {&answer, sizeof answer};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof control};
+    long got = raw(SYS_recvmsg, link->fd, &message, MSG_CMSG_CLOEXEC);
+    if (raw_failed(got))
+        return got;
+    uint32_t count = 0;
+    if (message.msg_controllen >= CMSG_LEN(0) && control.header.cmsg_type == SCM_RIGHTS)
+        count = (uint32_t)((control.header.cmsg_len - CMSG_LEN(0)) / sizeof *fds);
+    memcpy(fds, CMSG_DATA(&control.header), count * sizeof *fds);
+    long error =
+        message.msg_flags & MSG_CTRUNC ? -EMFILE : check_answer(link, FRAME_DESCRIPTORS, got);
+    if (error < 0)
+        close_fds(fds, count);
+    return error < 0 ? error : count;
+}
+
+/* Another one that came stands at the number: it goes to a free one. */
+static void make_room(int *fds, uint32_t count, int number)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (fds[i] == number)
+            fds[i] = (int)raw(SYS_fcntl, number, F_DUPFD_CLOEXEC, 0);
+}
+
+static long place_one(int *fd, const struct fds_entry *e)
+{
+    int cloexec = e->flags & FDS_CLOEXEC;
+    long result = *fd == e->number ? raw(SYS_fcntl, *fd, F_SETFD, cloexec ? FD_CLOEXEC : 0)
+                                   : raw(SYS_dup3, *fd, e->number, cloexec ? O_CLOEXEC : 0);
+    if (*fd != e->number)
+        raw(SYS_close, *fd);
+    *fd = -1;
+    return raw_failed(result) ? result : 0;
+}
+
+static long place_batch(int *fds, uint32_t count, const struct fds_entry *e)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        int fd = fds[i];
+        fds[i] = -1;
+        make_room(fds + i + 1, count - i - 1, e[i].number);
+        long error = place_one(&fd, e + i);
+        if (error) {
+            close_fds(fds + i + 1, count - i - 1);
+            return error;
+        }
+    }
+    return 0;
+}
+
+int link_take_descriptors(struct link *link, const struct fds_table *table)
+{
+    const struct fds_header *h = table->data;
+    int fds[FRAME_BATCH];
+    for (struct frame_batch batch = {0, 0}; batch.first < h->count; batch.first += batch.count) {
+        uint32_t left = h->count - batch.first;
+        batch.count = left < FRAME_BATCH ? left : FRAME_BATCH;
+        long got = send_frame(link, FRAME_DESCRIPTORS, &batch, sizeof batch, NULL, 0);
+        if (!got)
+            got = receive_batch(link, fds);
+        if (got >= 0 && got != batch.count) {
+            close_fds(fds, (uint32_t)got);
+            got = -EBADMSG;
+        }
+        long error = got < 0 ? got : place_batch(fds, batch.count, fds_entries(h) + batch.first);
+        if (error)
+            return (int)error;
+    }
+    return 0;
 }
 
 int link_commit(struct link *link)

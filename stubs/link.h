@@ -44,6 +44,10 @@ int link_take_request(struct link *link, struct frame_request *out);
  * kernel would not send one. */
 int link_give_descriptors(struct link *link, const struct fds_table *table);
 
+/* The other way: asks for all descriptors of the table and puts each under its number, where
+ * nothing of ours may stand. On -errno some stand there already: the caller closes all. */
+int link_take_descriptors(struct link *link, const struct fds_table *table);
+
 /* The image is safe and the program will end: from now on the shadow holds what was given. */
 int link_commit(struct link *link);
 
