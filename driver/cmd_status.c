@@ -64,6 +64,12 @@ static void print_images(const struct control_status *s)
     }
 }
 
+/* Why a connection was refused or ended by the shadow. */
+static const char *refusal(int error)
+{
+    return error == -EACCES ? "another user, or without the key" : frame_error(error);
+}
+
 static void print_text(const struct control_status *s, pid_t shadow)
 {
     const struct frame_status *st = &s->status;
@@ -76,6 +82,12 @@ static void print_text(const struct control_status *s, pid_t shadow)
                st->name, (int)shadow, st->held, (int)shadow);
     if (st->lost_locks)
         printf("  locks   %u record locks went to another process\n", st->lost_locks);
+    if (st->remote)
+        printf("  remote  the shadow makes its system calls: %llu so far, of %u threads\n",
+               (unsigned long long)st->calls, st->channels);
+    if (st->refused)
+        printf("  refused %u connections to the shadow, the last one: %s\n", st->refused,
+               refusal(st->last_error));
     print_images(s);
 }
 
@@ -90,8 +102,12 @@ static void print_json(const struct control_status *s, const struct control *c)
            control_json(text, sizeof text, c->socket), st->signal,
            (unsigned long long)st->start_time);
     printf(", \"directory\": %s", control_json(text, sizeof text, st->directory));
-    printf(", \"restarts\": %u, \"held\": %u, \"lost_locks\": %u, \"images\": [", st->epoch,
-           st->held, st->lost_locks);
+    printf(", \"restarts\": %u, \"held\": %u, \"lost_locks\": %u", st->epoch, st->held,
+           st->lost_locks);
+    printf(", \"remote\": %s, \"calls\": %llu, \"channels\": %u", st->remote ? "true" : "false",
+           (unsigned long long)st->calls, st->channels);
+    printf(", \"refused\": %u, \"last_refusal\": %s, \"images\": [", st->refused,
+           st->refused ? control_json(text, sizeof text, refusal(st->last_error)) : "null");
     for (uint32_t i = 0; i < st->images; i++)
         printf("%s{\"path\": %s, \"time\": %lld, \"bytes\": %llu}", i ? ", " : "",
                control_json(text, sizeof text, s->images[i].path), (long long)s->images[i].time,

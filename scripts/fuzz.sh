@@ -7,9 +7,10 @@ cd "$(dirname "$0")/.."
 BUILD=${BUILD:-build}
 seconds=${1:-60}
 shift $(($# ? 1 : 0))
-[ $# -gt 0 ] || set -- mi frame
-declare -A sources=([mi]="gdbmi/mi_parser.c gdbmi/mi_value.c" [frame]="shadow/hold.c shadow/message.c shadow/remote.c shadow/serve.c shadow/session.c")
-declare -A options=([mi]="-dict=tests/fuzz/mi.dict" [frame]="")
+[ $# -gt 0 ] || set -- mi frame decode
+declare -A sources=([mi]="gdbmi/mi_parser.c gdbmi/mi_value.c" [frame]="shadow/hold.c shadow/message.c shadow/remote.c shadow/serve.c shadow/session.c"
+    [decode]="shadow/decode.c")
+declare -A options=([mi]="-dict=tests/fuzz/mi.dict" [frame]="" [decode]="")
 mkdir -p "$BUILD"
 for name; do
     # shellcheck disable=SC2086 # lists of words

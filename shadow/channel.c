@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "shadow/execute.h"
+#include "shadow/trace.h"
 #include "execute_arch.h"
 
 #define REQUEST_SIZE (sizeof(struct frame_header) + WIRE_MAX_PAYLOAD)
@@ -277,10 +278,12 @@ static void keep_reply(struct channel *c, int64_t result, uint32_t flags, uint64
 static int execute(struct channel *c, const struct frame_header *h)
 {
     uint32_t flags = 0;
+    struct trace trace;
     int error = decode_check(&c->plan, c->request + sizeof *h, h->length);
     if (error)
         return error;
     int64_t result = c->plan.refused;
+    trace_begin(&trace);
     if (!result) {
         prepare_arena(c);
         ring_drain();
@@ -289,6 +292,7 @@ static int execute(struct channel *c, const struct frame_header *h)
         end_call(c);
     }
     keep_reply(c, result, flags, h->sequence);
+    trace_end(&trace, c);
     executor.shared->calls++;
     return 0;
 }

@@ -32,6 +32,22 @@ bool remote_alive(const struct shadow *s)
     return s->remote.fd >= 0;
 }
 
+/* What the executor counts is added to what the shadow does. */
+void remote_status(const struct shadow *s, struct frame_status *status)
+{
+    const struct execute_shared *shared = s->remote.shared;
+    if (!shared)
+        return;
+    status->remote = remote_alive(s);
+    status->channels = shared->channels;
+    status->held += s->remote.left.count;
+    status->calls = shared->calls;
+    status->lost_locks += shared->lost_locks;
+    status->refused += shared->refused;
+    if (shared->last_error)
+        status->last_error = shared->last_error;
+}
+
 static struct peer *find_peer(struct shadow *s, const struct frame_header *h)
 {
     struct peer *p = h->channel < SHADOW_PEERS ? &s->peers[h->channel] : NULL;
@@ -121,6 +137,7 @@ int remote_start(struct shadow *s, struct peer *p, const struct frame *f, struct
         remote_clear(r);
         return error;
     }
+    remote_trace(s);
     ask_later(s, p, FRAME_REMOTE, f->header.sequence);
     return SERVE_LATER;
 }
@@ -188,11 +205,38 @@ static void listed(struct shadow *s, struct peer *p)
                     NULL, 0);
 }
 
+void remote_trace(struct shadow *s)
+{
+    uint32_t listeners = 0;
+    for (int i = 0; i < SHADOW_PEERS; i++)
+        listeners += s->peers[i].fd >= 0 && s->peers[i].traces;
+    if (s->remote.shared)
+        s->remote.shared->traced = listeners;
+}
+
+/* A tool that does not read misses records, and is told how many by the next one. */
+static void traced(struct shadow *s)
+{
+    struct wire_traced *record = (void *)in.payload;
+    uint32_t lost = record->lost;
+    if (in.header.length < sizeof *record)
+        return;
+    for (int i = 0; i < SHADOW_PEERS; i++) {
+        struct peer *p = &s->peers[i];
+        if (p->fd < 0 || !p->traces)
+            continue;
+        record->lost = lost + p->lost;
+        p->lost = serve_tell(s, p, FRAME_TRACED, record, in.header.length) ? record->lost + 1 : 0;
+    }
+}
+
 static void pass_back(struct shadow *s)
 {
     struct peer *p = find_peer(s, &in.header);
     unsigned type = in.header.type & ~FRAME_REPLY;
-    if (type == FRAME_REMOTE)
+    if (type == FRAME_TRACED)
+        traced(s);
+    else if (type == FRAME_REMOTE)
         ready(s);
     else if (type == FRAME_LIST || type == FRAME_RECALL)
         listed(s, p);

@@ -54,8 +54,11 @@ static int answer_status(struct shadow *s, struct peer *p)
         .held = s->held.count,
         .lost_locks = s->held.lost_locks,
         .epoch = s->epoch,
+        .refused = s->refused,
+        .last_error = s->last_error,
         .images = s->image_count,
     };
+    remote_status(s, status);
     memcpy(status->name, s->name, sizeof status->name);
     memcpy(status->directory, s->start.directory, sizeof status->directory);
     memcpy(status + 1, s->images, s->image_count * sizeof *s->images);
@@ -252,6 +255,13 @@ static int answer_cancel(struct shadow *s, struct peer *p)
     return SERVE_LATER;
 }
 
+static int answer_trace(struct shadow *s, struct peer *p)
+{
+    p->traces = true;
+    remote_trace(s);
+    return 0;
+}
+
 static int answer_quit(struct shadow *s, struct peer *p)
 {
     return remote_end_for(s, p, &in);
@@ -300,6 +310,7 @@ static const struct {
     {FRAME_PIECE, PROGRAM | STARTER, sizeof(uint32_t), sizeof(uint32_t), answer_forwarded},
     {FRAME_RECALL, PROGRAM, 0, 0, answer_forwarded},
     {FRAME_QUIT, PROGRAM, 0, 0, answer_quit},
+    {FRAME_TRACE, TOOL, 0, 0, answer_trace},
     {FRAME_END, TOOL | STARTER, 0, 0, answer_end},
 };
 
@@ -318,15 +329,15 @@ static int find_question(const struct peer *p)
     return -ENOTSUP;
 }
 
-void serve_tell(struct shadow *s, struct peer *p, unsigned type, const void *payload, size_t size)
+int serve_tell(struct shadow *s, struct peer *p, unsigned type, const void *payload, size_t size)
 {
     struct frame_header header;
     if (!p || p->fd < 0)
-        return;
+        return -EPIPE;
     frame_header(&header, type, s->session, p->sequence, size);
     header.epoch = s->epoch;
     /* A peer that does not read it has itself to blame. */
-    message_send(p->fd, &header, payload, NULL, 0, MSG_DONTWAIT);
+    return message_send(p->fd, &header, payload, NULL, 0, MSG_DONTWAIT);
 }
 
 void serve_reply(struct shadow *s, struct peer *p, unsigned type, uint64_t sequence, int status,
@@ -417,6 +428,7 @@ void serve_drop(struct shadow *s, struct peer *p)
     session_peer_gone(s, p);
     close(p->fd);
     *p = (struct peer){.fd = -1};
+    remote_trace(s);
 }
 
 static struct peer *free_slot(struct shadow *s)

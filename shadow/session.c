@@ -111,6 +111,8 @@ void session_report(struct shadow *s, const struct frame_report *report)
 {
     if (!report->error && *report->path)
         remember_image(s, report);
+    if (report->error)
+        hold_drop(&s->offered);
     if (s->state == SHADOW_LEAVING && !report->error && report->left) {
         s->report = *report;
         s->reported = true;

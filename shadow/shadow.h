@@ -115,8 +115,8 @@ void serve_accept(struct shadow *s);
 /* Receives and answers one frame; a broken one, or the end, costs the connection. */
 void serve_peer(struct shadow *s, struct peer *p);
 void serve_drop(struct shadow *s, struct peer *p);
-/* A frame that answers none. */
-void serve_tell(struct shadow *s, struct peer *p, unsigned type, const void *payload, size_t size);
+/* A frame that answers none. 0, or -errno: the peer does not read, or is gone. */
+int serve_tell(struct shadow *s, struct peer *p, unsigned type, const void *payload, size_t size);
 
 /* Answers a frame that came earlier: SERVE_LATER was what its answer_*() returned. */
 void serve_reply(struct shadow *s, struct peer *p, unsigned type, uint64_t sequence, int status,
@@ -142,6 +142,9 @@ void remote_await(struct shadow *s);
 int remote_end_for(struct shadow *s, struct peer *p, const struct frame *f);
 /* Tells it who the application is now, and the epoch. */
 int remote_adopted(struct shadow *s);
+void remote_status(const struct shadow *s, struct frame_status *status);
+/* Tells the executor whether a tool listens (peer.traces). */
+void remote_trace(struct shadow *s);
 /* Record locks: lets go of them, or takes them again. */
 void remote_lock(struct shadow *s, bool take);
 

@@ -158,6 +158,12 @@ struct frame_status {
     uint32_t held;       /* descriptors */
     uint32_t lost_locks; /* record locks that somebody else got */
     uint32_t epoch;
+    uint32_t refused;   /* connections that broke a rule, or that were not let in */
+    int32_t last_error; /* of them: -EACCES, or frame_error() */
+    uint32_t remote;    /* 1: it makes the program's calls */
+    uint32_t channels;  /* for that many of its threads */
+    uint64_t calls;     /* so many until now */
+    uint32_t padding;
     uint32_t images; /* struct frame_image, that many, follow; oldest first */
     char name[16];
     char directory[FRAME_PATH];

@@ -406,6 +406,65 @@ static void a_program_takes_its_descriptors_home(void **state)
     wait_for_the_end();
 }
 
+static void is_traced(void)
+{
+    struct client *c = become_remote(), *tool = connect_as(FRAME_TOOL);
+    const struct wire_traced *t = (const void *)tool->answer.payload;
+    CHECK(write_file(c, "unseen") == 6);
+    CHECK(ask(tool, FRAME_TRACE, NULL, 0) == 0);
+    CHECK(write_file(c, "seen") == 4);
+    CHECK(message_receive(tool->fd, &tool->answer, 0) == 0);
+    CHECK(tool->answer.header.type == FRAME_TRACED);
+    CHECK(tool->answer.header.length == sizeof *t + 4);
+    CHECK(t->request.number == SYS_write && t->request.args[0] == 50 && t->reply.result == 4);
+    CHECK(t->channel == 1 && t->lost == 0 && t->in[1] == 4 && !memcmp(t + 1, "seen", 4));
+    /* A tool that does not read delays nobody, and is told what it missed. */
+    for (int i = 0; i < 2000; i++)
+        CHECK(call(c, SYS_lseek, 50, NULL, 0, SEEK_SET) == 0);
+    uint32_t seen = 0, lost = 0;
+    while (message_receive(tool->fd, &tool->answer, MSG_DONTWAIT) == 0)
+        seen++, lost += t->lost;
+    CHECK(seen < 2000);
+    CHECK(call(c, SYS_getuid, 0, NULL, 0, 0) == getuid());
+    CHECK(message_receive(tool->fd, &tool->answer, 0) == 0);
+    while (t->request.number != SYS_getuid) {
+        seen++, lost += t->lost;
+        CHECK(message_receive(tool->fd, &tool->answer, 0) == 0);
+    }
+    CHECK(seen + lost + t->lost == 2000);
+}
+
+static void calls_are_told_to_a_tool(void **state)
+{
+    (void)state;
+    run(is_traced);
+    wait_for_the_end();
+}
+
+static void is_counted(void)
+{
+    struct client *c = become_remote(), *tool = connect_as(FRAME_TOOL);
+    const struct frame_status *s = (const void *)tool->answer.payload;
+    CHECK(ask(tool, FRAME_STATUS, NULL, 0) == 0);
+    CHECK(s->remote == 1 && s->calls == 0 && s->channels == 1 && s->refused == 0);
+    CHECK(write_file(c, "1") == 1);
+    c->epoch = 7; /* as one that was left behind by a restart */
+    CHECK(write_file(c, "2") == -EPIPE);
+    CHECK(ask(tool, FRAME_STATUS, NULL, 0) == 0);
+    CHECK(s->calls == 1 && s->refused == 1 && s->last_error == -ESTALE);
+    CHECK(ask(c, FRAME_QUIT, NULL, 0) < 0); /* the other connection is as strict */
+    CHECK(ask(tool, FRAME_STATUS, NULL, 0) == 0);
+    CHECK(s->calls == 1 && s->refused == 2);
+}
+
+static void status_counts_calls_and_refusals(void **state)
+{
+    (void)state;
+    run(is_counted);
+    assert_file("1");
+    wait_for_the_end();
+}
+
 static int make_directory(void **state)
 {
     (void)state;
@@ -433,6 +492,8 @@ int main(void)
         cmocka_unit_test(a_program_comes_home_from_the_executor),
         cmocka_unit_test(a_starter_that_gives_up_leaves_all_as_it_was),
         cmocka_unit_test(a_program_takes_its_descriptors_home),
+        cmocka_unit_test(calls_are_told_to_a_tool),
+        cmocka_unit_test(status_counts_calls_and_refusals),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }

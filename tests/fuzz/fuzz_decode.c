@@ -1,0 +1,126 @@
+/*
+ * fuzz_decode.c - whatever comes on a channel as a request, its decoder reads and writes only what
+ * is there, and everything that it lays out for the kernel has its room.
+ *
+ * Input: the payload of a FRAME_CALL, its first bytes being a struct wire_request whose number is
+ * taken modulo the table, so that rows are found. Bytes that a call of the kernel would read are
+ * read, those that it would write are written; the reply is put together.
+ *
+ *   clang -g -D_GNU_SOURCE -I. -fsanitize=fuzzer,address,undefined tests/fuzz/fuzz_decode.c \
+ *         shadow/decode.c -o fuzz_decode && ./fuzz_decode -max_len=4096
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "shadow/decode.h"
+
+#define NUMBERS 480
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static struct plan plan;
+static struct wire_reply reply;
+static struct iovec pieces[DECODE_PIECES];
+static volatile unsigned char sink;
+
+static void read_all(const void *from, size_t size)
+{
+    for (size_t i = 0; i < size; i += size < 64 ? 1 : 61)
+        sink = ((const unsigned char *)from)[i];
+}
+
+static void write_all(void *to, size_t size)
+{
+    if (to)
+        memset(to, 0x55, size);
+}
+
+static void use_message(void)
+{
+    read_all(plan.message.msg_name, plan.message.msg_namelen);
+    read_all(plan.message.msg_control, plan.message.msg_controllen);
+    read_all(plan.vector.iov_base, plan.vector.iov_len);
+}
+
+static void fill_message(void)
+{
+    write_all(plan.message.msg_name, plan.message.msg_namelen);
+    write_all(plan.message.msg_control, plan.message.msg_controllen);
+    write_all(plan.vector.iov_base, plan.vector.iov_len);
+}
+
+/* What the kernel might do with argument `i`. */
+static void use(int i)
+{
+    if (!plan.request.args[i])
+        return;
+    switch (plan.kinds[i].kind) {
+    case ARG_PATH:
+    case ARG_STR:
+        if (strlen((const char *)plan.args[i]) + 1 != plan.request.in[i])
+            abort();
+        break;
+    case ARG_IOVIN:
+        read_all(plan.vector.iov_base, plan.vector.iov_len);
+        break;
+    case ARG_IOVOUT:
+        write_all(plan.vector.iov_base, plan.vector.iov_len);
+        break;
+    case ARG_MSGIN:
+        use_message();
+        break;
+    case ARG_MSGOUT:
+        fill_message();
+        break;
+    default:
+        if (plan.request.in[i])
+            read_all((const void *)plan.args[i], plan.request.in[i]);
+        if (plan.request.out[i] && plan.kinds[i].kind != ARG_LENP)
+            write_all((void *)plan.args[i], plan.request.out[i]);
+    }
+}
+
+/* An error, a size, more than there is room for: all may come out of the kernel. */
+static void put_together(int64_t result)
+{
+    int count = decode_reply(&plan, result, &reply, pieces);
+    size_t told = 0, sent = 0;
+    if (count < 0 || count > DECODE_PIECES - 2)
+        abort();
+    for (int i = 0; i < count; i++) {
+        read_all(pieces[i].iov_base, pieces[i].iov_len);
+        sent += pieces[i].iov_len;
+    }
+    for (int i = 0; i < CALL_ARGS; i++) {
+        if (reply.out[i] > plan.request.out[i])
+            abort();
+        told += reply.out[i];
+    }
+    if (told != sent || told + sizeof reply > WIRE_MAX_PAYLOAD)
+        abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char *payload = malloc(size ? size : 1), *arena = NULL;
+    memcpy(payload, data, size);
+    if (size >= sizeof(struct wire_request)) {
+        uint32_t number;
+        memcpy(&number, payload, sizeof number);
+        number %= NUMBERS;
+        memcpy(payload, &number, sizeof number);
+    }
+    if (decode_check(&plan, payload, size) == 0 && !plan.refused) {
+        arena = malloc(DECODE_ARENA); /* not cleared: an address sanitizer sees its end */
+        decode_lay(&plan, arena);
+        if (plan.used > DECODE_ARENA)
+            abort();
+        for (int i = 0; i < CALL_ARGS; i++)
+            use(i);
+        static const int64_t results[] = {-EINTR, 0, 1, 7, 100, WIRE_DATA, INT32_MAX, INT64_MAX};
+        put_together(results[size % (sizeof results / sizeof *results)]);
+    }
+    free(arena);
+    free(payload);
+    return 0;
+}
