@@ -36,22 +36,11 @@ static void check_sigsys(struct preflight *p)
 {
     const char *does = p->info.signals_caught & SIGSYS_BIT    ? "handles"
                        : p->info.signals_ignored & SIGSYS_BIT ? "ignores"
-                       : p->info.signals_blocked & SIGSYS_BIT ? "blocks"
                                                               : NULL;
     if (does)
         refuse_remote(p, "sigsys",
                       "process %d %s the signal SIGSYS, by which remote I/O catches system calls",
                       (int)p->info.pid, does);
-}
-
-static void check_threads(struct preflight *p)
-{
-    if (p->info.threads > 1)
-        refuse_remote(
-            p, "remote-threads",
-            "process %d has %d threads; remote I/O can begin only in a program with one so "
-            "far",
-            (int)p->info.pid, p->info.threads);
 }
 
 static void check_children(struct preflight *p)
@@ -108,7 +97,6 @@ void preflight_remote_io(struct preflight *p)
     struct search search = {.p = p};
     check_kernel(p);
     check_sigsys(p);
-    check_threads(p);
     check_children(p);
     proc_descriptors(p->info.pid, check_descriptor, &search);
 }

@@ -334,6 +334,6 @@ void handler_checkpoint(const siginfo_t *info)
     if (met != -EAGAIN)
         checkpoint(met, &limit, began);
     link_close(&shadow);
-    raw(SYS_prlimit64, 0, RLIMIT_NOFILE, &limit, NULL);
+    remote_limit(&limit);
     rendezvous_end();
 }

@@ -142,7 +142,7 @@ static void read_limits(void)
 {
     for (int i = 0; i < 16; i++)
         raw(SYS_prlimit64, 0, i, NULL, &p->limits[i]);
-    p->limits[RLIMIT_NOFILE] = ckpt.descriptors;
+    p->limits[RLIMIT_NOFILE] = remote.mode == REMOTE_OFF ? ckpt.descriptors : remote.files;
 }
 
 static void read_attributes(void)

@@ -340,6 +340,29 @@ long remote_end(struct link *link)
     return result;
 }
 
+/* --- limits --- */
+
+static void raise_limit(void)
+{
+    struct rlimit limit;
+    if (raw(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit))
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    raw(SYS_prlimit64, 0, RLIMIT_NOFILE, &limit, NULL);
+}
+
+void remote_limit(const struct rlimit *files)
+{
+    if (remote.mode == REMOTE_OFF) {
+        raw(SYS_prlimit64, 0, RLIMIT_NOFILE, remote.files.rlim_max ? &remote.files : files, NULL);
+        remote.files.rlim_max = 0;
+        return;
+    }
+    if (!remote.files.rlim_max)
+        remote.files = *files;
+    raise_limit();
+}
+
 /* --- a restart --- */
 
 static void forget(struct remote_thread *t)
@@ -355,10 +378,12 @@ void remote_resume(void)
     if (hijack_params.remote == REMOTE_OFF && remote.mode == REMOTE_OFF)
         return;
     remote.mode = REMOTE_OFF;
+    remote.files.rlim_max = 0;
     undivert();
     if (hijack_params.remote == REMOTE_OFF || divert() != 0)
         return;
     remote.pid = known;
     remote.parent = resume_process.parent;
     remote.mode = hijack_params.remote;
+    remote_limit(&resume_process.limits[RLIMIT_NOFILE]);
 }

@@ -15,6 +15,8 @@
 #ifndef RESTART_CKPT_REMOTE_H
 #define RESTART_CKPT_REMOTE_H
 
+#include <sys/resource.h>
+
 #include "stubs/fds.h"
 #include "stubs/link.h"
 
@@ -32,6 +34,10 @@ long remote_table(struct link *link, uint64_t image, void *to, size_t room);
 /* Who and where the program is: at home. 0 or -errno. */
 struct image_process;
 long remote_identity(struct image_process *p);
+
+/* The limit of descriptors in this process, at the handler's end: `files` is what it was before.
+ * While I/O is remote all numbers below are ours, and each thread needs two. */
+void remote_limit(const struct rlimit *files);
 
 void remote_resume(void);
 

@@ -10,9 +10,10 @@
 #include "stubs/mem.h"
 #include "stubs/raw.h"
 
-#define RESERVED   16  /* our descriptors take numbers this far below the limit */
-#define SPINS_MOST 150 /* looks for an answer before sleeping: some 20 microseconds */
-#define ATTEMPTS   64  /* connections that break over one request before it is given up */
+#define MOST_NUMBERS 65536 /* our descriptors take numbers from half of the limit on, or of this   \
+                            */
+#define SPINS_MOST 150     /* looks for an answer before sleeping: some 20 microseconds */
+#define ATTEMPTS   64      /* connections that break over one request before it is given up */
 #define LOST       (-EPIPE)
 
 /* The door of the shadow, for all threads. */
@@ -35,8 +36,8 @@ static int moved_up(int fd)
     if (fd < 0)
         return fd;
     raw(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit);
-    unsigned long top = limit.rlim_cur < 65536 ? limit.rlim_cur : 65536;
-    long up = raw(SYS_fcntl, fd, F_DUPFD_CLOEXEC, top > RESERVED ? top - RESERVED : 0);
+    unsigned long least = (limit.rlim_cur < MOST_NUMBERS ? limit.rlim_cur : MOST_NUMBERS) / 2;
+    long up = raw(SYS_fcntl, fd, F_DUPFD_CLOEXEC, least);
     if (raw_failed(up))
         return fd;
     raw(SYS_close, fd);

@@ -208,30 +208,45 @@ long emulate_prctl(struct remote_call *call)
 
 /* --- limits: descriptors and file sizes are limited where the files are --- */
 
-static int is_home_limit(long resource)
+/* Both get and set; what is set holds for the time after, too, when I/O is here again. */
+static long limit_files(struct remote_call *call, const void *set, void *old)
 {
-    return resource == RLIMIT_NOFILE || resource == RLIMIT_FSIZE;
+    const long args[CALL_ARGS] = {0, RLIMIT_NOFILE, (long)set, (long)old};
+    long result = remote_forward(call, SYS_prlimit64, args);
+    if (!result && set)
+        remote_read(&remote.files, set, sizeof remote.files);
+    return result;
 }
 
 long emulate_prlimit64(struct remote_call *call)
 {
     long args[CALL_ARGS];
+    int own = is_own(call->args[0]);
+    if (own && call->args[1] == RLIMIT_NOFILE)
+        return limit_files(call, (const void *)call->args[2], (void *)call->args[3]);
     memcpy(args, call->args, sizeof args);
     args[0] = here(args[0]);
     long result = remote_local(call, call->number, args);
-    if (result || !args[2] || !is_home_limit(args[1]) || !is_own(call->args[0]))
+    if (result || !args[2] || args[1] != RLIMIT_FSIZE || !own)
         return result;
-    args[0] = 0;
-    args[3] = 0;
+    args[0] = args[3] = 0;
     return remote_forward(call, call->number, args);
 }
 
 long emulate_setrlimit(struct remote_call *call)
 {
+    if (call->args[0] == RLIMIT_NOFILE)
+        return limit_files(call, (const void *)call->args[1], NULL);
     long result = remote_local(call, call->number, call->args);
-    if (result || !is_home_limit(call->args[0]))
+    if (result || call->args[0] != RLIMIT_FSIZE)
         return result;
     return remote_forward(call, call->number, call->args);
+}
+
+long emulate_getrlimit(struct remote_call *call)
+{
+    return call->args[0] == RLIMIT_NOFILE ? limit_files(call, NULL, (void *)call->args[1])
+                                          : remote_local(call, call->number, call->args);
 }
 
 /* --- the end --- */

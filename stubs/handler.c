@@ -83,8 +83,20 @@ static int way_out(enum reissue kind, const struct reissue_call *call, ucontext_
     return 1;
 }
 
+/* A thread that blocks SIGSYS would die of its next call. */
+static void keep_net_signal(ucontext_t *frame)
+{
+    uint64_t mask;
+    if (remote.mode == REMOTE_OFF)
+        return;
+    memcpy(&mask, &frame->uc_sigmask, sizeof mask);
+    mask &= ~REMOTE_SIGNAL(SIGSYS);
+    memcpy(&frame->uc_sigmask, &mask, sizeof mask);
+}
+
 static int leave(struct handler_thread *t)
 {
+    keep_net_signal(t->frame);
     if (t->kind == REISSUE_CALL)
         reissue_elapsed(&t->call, t->frame, handler_time() - t->began);
     return way_out(t->kind, &t->call, t->frame);

@@ -26,6 +26,7 @@
 #define STUBS_REMOTE_H
 
 #include <stdint.h>
+#include <sys/resource.h>
 #include <ucontext.h>
 
 #include "stubs/agent.h"
@@ -44,6 +45,7 @@ struct remote {
     int32_t parent; /* its parent's */
     uint32_t padding;
     uint64_t signalfds;    /* union of the masks of its signalfds, which are at home: bit s-1 */
+    struct rlimit files;   /* RLIMIT_NOFILE as the program has set it: ours is as high as allowed */
     char executable[4096]; /* the program's file at home */
     char policy[4096];     /* of files: lines, policy.h */
 };
