@@ -165,15 +165,17 @@ static int check_reply(const struct channel *c)
 static int receive_some(struct channel *c)
 {
     const struct iovec whole = {c->data, sizeof c->data};
-    const struct channel_call *call = &c->call;
+    struct channel_call *call = &c->call;
     struct msghdr m = message(c, &c->reply, sizeof c->reply, call->direct ? call->out : &whole,
                               call->direct ? call->out_count : 1);
     advance(&m, c->received);
     long got = raw(SYS_recvmsg, c->fd, &m, MSG_DONTWAIT);
     if (got == -EAGAIN || got == -EINTR)
         return 0;
-    if (got == -EFAULT)
-        return -EFAULT;
+    if (got == -EFAULT && c->received <= sizeof c->reply) {
+        call->direct = 0; /* nothing was taken: all of it once more, to where it is safe */
+        return 0;
+    }
     if (got <= 0)
         return LOST;
     c->received += (size_t)got;
@@ -251,7 +253,7 @@ static int attempt(struct channel *c, uint64_t mask)
     return error ? error : wait_reply(c, mask);
 }
 
-/* A bad pointer is found when a part of the frame is on its way: the stream is given up, and the
+/* A bad pointer is found when a part of the request is on its way: the stream is given up, and the
  * number with it when the request cannot have been executed. */
 int channel_call(struct channel *c, uint64_t mask)
 {
