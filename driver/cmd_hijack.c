@@ -13,14 +13,24 @@
 #include "driver/load.h"
 #include "driver/remote_io.h"
 #include "driver/report.h"
+#include "stubs/frame.h"
 
 struct arguments {
     struct hijack_options options;
     struct report report;
     bool release;
+    char policy[FRAME_PATH];
 };
 
-enum { KEY_JSON = 256, KEY_TRUST_SECCOMP, KEY_WAIT, KEY_LOADER, KEY_REMOTE_IO, KEY_LOCAL_IO };
+enum {
+    KEY_JSON = 256,
+    KEY_TRUST_SECCOMP,
+    KEY_WAIT,
+    KEY_LOADER,
+    KEY_REMOTE_IO,
+    KEY_IO,
+    KEY_LOCAL_IO
+};
 
 static const struct argp_option hijack_options_table[] = {
     {"dry-run", 'n', NULL, 0, "check everything, touch nothing", 0},
@@ -36,6 +46,10 @@ static const struct argp_option hijack_options_table[] = {
      "map the library ourselves (default), or call dlopen in the process", 0},
     {"remote-io", KEY_REMOTE_IO, NULL, 0,
      "from now on its shadow does its I/O; also for a process that is hijacked already", 0},
+    {"io", KEY_IO, "PATTERN=remote|buffer|local", 0,
+     "files of that name: each call at home (default); writes behind and reads ahead, as only this "
+     "program uses them; on the host where the program is. With --remote-io",
+     0},
     {"local-io", KEY_LOCAL_IO, NULL, 0,
      "the I/O of a process hijacked with --remote-io comes home again", 0},
     {0},
@@ -49,6 +63,23 @@ static const struct argp_option release_options_table[] = {
     {"wait", KEY_WAIT, "SECONDS", 0, "how long to look for a safe point (default 10)", 0},
     {0},
 };
+
+/* Appends a line to the policy of files. */
+static void add_policy(struct arguments *a, const struct argp_state *state, const char *text)
+{
+    static const char *const words[] = {"remote", "buffer", "local"};
+    const char *equals = strrchr(text, '=');
+    size_t used = strlen(a->policy), known = 0;
+    for (size_t i = 0; equals && i < sizeof words / sizeof *words; i++)
+        known += strcmp(equals + 1, words[i]) == 0;
+    if (!known || equals == text || strchr(text, '\n'))
+        argp_error(state, "--io takes PATTERN=remote, PATTERN=buffer or PATTERN=local, not \"%s\"",
+                   text);
+    if (used + strlen(text) + 2 > sizeof a->policy)
+        argp_error(state, "too many --io");
+    snprintf(a->policy + used, sizeof a->policy - used, "%s\n", text);
+    a->options.policy = a->policy;
+}
 
 static error_t parse(int key, char *argument, struct argp_state *state)
 {
@@ -83,6 +114,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case KEY_REMOTE_IO:
         a->options.remote_io = true;
         return 0;
+    case KEY_IO:
+        add_policy(a, state, argument);
+        return 0;
     case KEY_LOCAL_IO:
         a->options.local_io = true;
         return 0;
@@ -98,6 +132,8 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case ARGP_KEY_SUCCESS:
         if (a->options.remote_io && a->options.local_io)
             argp_error(state, "--remote-io or --local-io?");
+        if (*a->policy && !a->options.remote_io)
+            argp_error(state, "--io means nothing without --remote-io");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

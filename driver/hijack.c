@@ -384,7 +384,7 @@ static int step_detach(struct hijack *h, struct failure *f)
 static int step_remote(struct hijack *h, struct failure *f)
 {
     char detail[256];
-    if (remote_io_begin(h->options->pid, detail, sizeof detail, f) != ASK_DONE)
+    if (remote_io_begin(h->options->pid, h->options->policy, detail, sizeof detail, f) != ASK_DONE)
         return f->code;
     steps_end(&h->steps, "%s", detail);
     return 0;

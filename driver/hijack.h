@@ -32,6 +32,7 @@ struct hijack_options {
     bool trust_seccomp;
     bool dry_run;
     bool remote_io;              /* then its I/O goes to the shadow (remote_io.h) */
+    const char *policy;          /* of its files then: lines PATTERN=WORD (stubs/policy.h) */
     bool local_io;               /* ... comes home; of a hijacked process, with remote_io_run() */
     bool interactive;            /* wait for the user after each step (inspect.h) */
     const struct loader *loader; /* load.h */

@@ -49,7 +49,7 @@ static unsigned count_stubs(pid_t pid)
 
 /* --- asking --- */
 
-static enum ask_outcome change(pid_t pid, uint32_t flag, struct failure *f)
+static enum ask_outcome change(pid_t pid, uint32_t flag, const char *policy, struct failure *f)
 {
     static struct ask ask;
     static struct frame_request request;
@@ -57,6 +57,7 @@ static enum ask_outcome change(pid_t pid, uint32_t flag, struct failure *f)
     enum ask_outcome outcome = ASK_REFUSED;
     memset(&request, 0, sizeof request);
     request.flags = flag;
+    snprintf(request.path, sizeof request.path, "%s", policy ? policy : "");
     int error = ask_open(&ask, pid, what, f);
     if (!error)
         error = ask_leave(&ask, &request, f);
@@ -68,10 +69,11 @@ static enum ask_outcome change(pid_t pid, uint32_t flag, struct failure *f)
     return outcome;
 }
 
-enum ask_outcome remote_io_begin(pid_t pid, char *detail, size_t size, struct failure *f)
+enum ask_outcome remote_io_begin(pid_t pid, const char *policy, char *detail, size_t size,
+                                 struct failure *f)
 {
     unsigned descriptors = count_descriptors(pid);
-    enum ask_outcome outcome = change(pid, FRAME_REMOTE_BEGIN, f);
+    enum ask_outcome outcome = change(pid, FRAME_REMOTE_BEGIN, policy, f);
     if (outcome == ASK_DONE)
         snprintf(detail, size, "%u descriptor%s with the shadow, %u jumps to stubs, net armed",
                  descriptors, descriptors == 1 ? "" : "s", count_stubs(pid));
@@ -101,7 +103,7 @@ static void explain_no_shadow(pid_t pid, struct failure *f)
 
 enum ask_outcome remote_io_end(pid_t pid, char *detail, size_t size, struct failure *f)
 {
-    enum ask_outcome outcome = change(pid, FRAME_REMOTE_END, f);
+    enum ask_outcome outcome = change(pid, FRAME_REMOTE_END, NULL, f);
     if (outcome == ASK_DONE) {
         unsigned descriptors = count_descriptors(pid);
         snprintf(detail, size, "%u descriptor%s at home, jumps to libc, net gone", descriptors,
@@ -145,8 +147,10 @@ enum hijack_outcome remote_io_run(const struct hijack_options *options, struct f
         return HIJACK_DONE;
     if (steps_begin(&steps, options->local_io ? "local" : "remote", f) < 0)
         return HIJACK_ROLLED_BACK;
-    enum ask_outcome outcome = (options->local_io ? remote_io_end : remote_io_begin)(
-        options->pid, detail, sizeof detail, f);
+    enum ask_outcome outcome =
+        options->local_io
+            ? remote_io_end(options->pid, detail, sizeof detail, f)
+            : remote_io_begin(options->pid, options->policy, detail, sizeof detail, f);
     if (outcome == ASK_DONE)
         steps_end(&steps, "%s", detail);
     return (enum hijack_outcome)outcome;

@@ -17,7 +17,8 @@
 int remote_io_mode(pid_t pid);
 
 /* Asks for it, and says in `detail` what was done. A request for what is so already is refused. */
-enum ask_outcome remote_io_begin(pid_t pid, char *detail, size_t size, struct failure *f);
+enum ask_outcome remote_io_begin(pid_t pid, const char *policy, char *detail, size_t size,
+                                 struct failure *f);
 enum ask_outcome remote_io_end(pid_t pid, char *detail, size_t size, struct failure *f);
 
 /* `hijack --remote-io` and `--local-io` of a process that is hijacked already: the step alone. */

@@ -12,6 +12,7 @@
 #include "stubs/agent.h"
 #include "stubs/handler.h"
 #include "stubs/link.h"
+#include "stubs/local.h"
 #include "stubs/mem.h"
 #include "stubs/raw.h"
 #include "stubs/remote.h"
@@ -123,6 +124,8 @@ static long collect_remote_fds(void)
 {
     uint64_t image;
     raw(SYS_getrandom, &image, sizeof image, 0);
+    if (local_first() >= 0)
+        return ckpt_refused(CKPT_ROW_local_files, "opened by --io PATTERN=local");
     long size = remote_table(&shadow, image, ckpt.fds, ckpt.fds_limit);
     if (size < 0)
         return ckpt_fail(size, "the shadow cannot list the descriptors", "");

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "stubs/emulate.h"
+#include "stubs/local.h"
 #include "stubs/mem.h"
 #include "stubs/raw.h"
 #include "stubs/thread.h"
@@ -87,6 +88,8 @@ long emulate_mmap(struct remote_call *call)
         return remote_local(call, call->number, a);
     if (a[1] == 0 || a[5] & (long)(PAGE - 1) || (a[3] & MAP_FIXED && a[0] & (long)(PAGE - 1)))
         return -EINVAL;
+    if (local_has(a[4]))
+        return remote_local(call, call->number, a);
     long error = check_file(call, a[4], &size);
     if (error)
         return error;

@@ -5,6 +5,7 @@
 #include "stubs/behind.h"
 #include "stubs/emulate.h"
 #include "stubs/handler.h"
+#include "stubs/local.h"
 #include "stubs/mem.h"
 #include "stubs/net.h"
 #include "stubs/paths.h"
@@ -310,7 +311,8 @@ long remote_forward(struct remote_call *call, long number, const long *args)
         return result;
     if (wait_mask(call, row, args, &mask))
         return -EFAULT;
-    if (behind_call(call, row, number, args, &result))
+    if (local_call(call, row, number, args, &result) ||
+        behind_call(call, row, number, args, &result))
         return result;
     if (remote.signalfds && number != SYS_rt_sigqueueinfo)
         pass_signals(call);
