@@ -16,6 +16,7 @@
 #include "stubs/net.h"
 #include "stubs/raw.h"
 #include "stubs/remote.h"
+#include "stubs/shared.h"
 #include "stubs/thread.h"
 
 /* --- descriptors go to the shadow --- */
@@ -139,8 +140,10 @@ void remote_settle(void)
 {
     uint64_t mask = REMOTE_ALL;
     struct remote_call call = {.mask = &mask};
-    if (remote.mode != REMOTE_OFF)
-        behind_settle(&call);
+    if (remote.mode == REMOTE_OFF)
+        return;
+    shared_write_back(&call, 0, SIZE_MAX);
+    behind_settle(&call);
 }
 
 /* A call of ours in the program's place. All signals are blocked: nothing can interrupt it. */
@@ -316,6 +319,7 @@ static void go_home(struct link *link)
     raw(SYS_umask, back.umask);
     remote.mode = REMOTE_OFF;
     undivert();
+    shared_come_home();
 }
 
 long remote_end(struct link *link)
@@ -380,7 +384,11 @@ void remote_resume(void)
     remote.mode = REMOTE_OFF;
     remote.files.rlim_max = 0;
     undivert();
-    if (hijack_params.remote == REMOTE_OFF || divert() != 0)
+    if (hijack_params.remote == REMOTE_OFF) {
+        shared_come_home();
+        return;
+    }
+    if (divert() != 0)
         return;
     remote.pid = known;
     remote.parent = resume_process.parent;

@@ -34,7 +34,7 @@ static struct {
     struct ahead ahead[AHEAD_FILES];
 } behind = {.ahead = {[0 ... AHEAD_FILES - 1] = {.fd = -1}}};
 
-static int is_buffered(long fd)
+int behind_has(long fd)
 {
     return fd >= 0 && fd < FDS && behind.buffered[fd];
 }
@@ -308,7 +308,7 @@ static int settle_arguments(struct remote_call *call, const struct call *row, lo
 {
     int error = 0;
     for (int i = 0; i < CALL_ARGS; i++)
-        if ((row->args[i].kind == ARG_FD || row->args[i].kind == ARG_DIRFD) && is_buffered(args[i]))
+        if ((row->args[i].kind == ARG_FD || row->args[i].kind == ARG_DIRFD) && behind_has(args[i]))
             error = settle(call, number, args, args[i]);
     if (is_wide(number)) {
         settle_all(call);
@@ -325,7 +325,7 @@ int behind_call(struct remote_call *call, const struct call *row, long number, c
 {
     if (!behind.count)
         return 0;
-    if (!is_buffered(args[0]) ||
+    if (!behind_has(args[0]) ||
         (number != SYS_read && number != SYS_write && number != SYS_pwrite64))
         return settle_arguments(call, row, number, args, result);
     if ((*result = failure((int)args[0])))

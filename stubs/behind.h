@@ -24,6 +24,9 @@ int behind_call(struct remote_call *call, const struct call *row, long number, c
 /* After an open() that succeeded: `path` as the program gave it. */
 void behind_opened(struct remote_call *call, long fd, const char *path);
 
+/* Is it a file of which only this program is a user? */
+int behind_has(long fd);
+
 /* Remote I/O begins, with a regular file open that no other descriptor of the program shares. */
 void behind_adopt(long fd, const char *path);
 

@@ -10,6 +10,7 @@
 #include "stubs/emulate.h"
 #include "stubs/mem.h"
 #include "stubs/raw.h"
+#include "stubs/shared.h"
 
 #ifndef PR_SET_SYSCALL_USER_DISPATCH
 #define PR_SET_SYSCALL_USER_DISPATCH 59 /* linux/prctl.h */
@@ -253,10 +254,11 @@ long emulate_getrlimit(struct remote_call *call)
 
 void emulate_quit(struct remote_call *call)
 {
-    if (remote.mode != REMOTE_OFF)
-        behind_settle(call);
-    if (remote.mode != REMOTE_OFF)
-        channel_ask(FRAME_QUIT, NULL, 0);
+    if (remote.mode == REMOTE_OFF)
+        return;
+    shared_write_back(call, 0, SIZE_MAX);
+    behind_settle(call);
+    channel_ask(FRAME_QUIT, NULL, 0);
 }
 
 long emulate_exit_group(struct remote_call *call)

@@ -19,6 +19,10 @@ typedef long emulation(struct remote_call *call);
 /* The function of a row, by the kernel's number; NULL: there is none. */
 emulation *emulate_find(long number);
 
+/* munmap of the very stack that the thread stands on, which it does not come back from. */
+int emulate_is_own_stack(const struct remote_call *call);
+_Noreturn void emulate_end_thread(struct remote_call *call);
+
 /* Ends the program's remote session: what is buffered is written, descriptors are closed at home.
  */
 void emulate_quit(struct remote_call *call);

@@ -3,17 +3,19 @@
  * it is mapped, into anonymous memory.
  *
  * So a mapping does not follow later changes of its file; beyond the file's end are zeros where
- * there would be SIGBUS. Mappings that are shared and writable would have to be written back when
- * nobody can tell when: refused (ENODEV).
+ * there would be SIGBUS. Shared writable mappings are written back (shared.h) where the user said
+ * that only this program uses the file, and refused otherwise (ENODEV): nobody could tell when.
  */
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "stubs/behind.h"
 #include "stubs/emulate.h"
 #include "stubs/local.h"
 #include "stubs/mem.h"
 #include "stubs/raw.h"
+#include "stubs/shared.h"
 #include "stubs/thread.h"
 
 #define PAGE 4096UL
@@ -80,31 +82,70 @@ static long map_copy(struct remote_call *call, size_t file_size)
     return error ? error : (long)at;
 }
 
+/* A shared mapping that may be written: through a descriptor open for writing, now or later
+ * (mprotect). */
+static long map_shared(struct remote_call *call, size_t file_size)
+{
+    const long *a = call->args;
+    const long flags[CALL_ARGS] = {a[4], F_GETFL};
+    int writable = (remote_forward(call, SYS_fcntl, flags) & O_ACCMODE) == O_RDWR;
+    if (a[2] & PROT_WRITE && (!writable || !behind_has(a[4])))
+        return writable ? -ENODEV : -EACCES;
+    int written_back = writable && behind_has(a[4]);
+    long at = map_copy(call, file_size);
+    if (raw_failed(at) || !written_back)
+        return at;
+    size_t length = ((size_t)a[1] + PAGE - 1) & ~(PAGE - 1);
+    long error = shared_add(call, (uintptr_t)at, length, a[4], a[5], a[2]);
+    if (error)
+        raw(SYS_munmap, at, length);
+    return error ? error : at;
+}
+
+/* What stood at a place that is mapped anew, or unmapped, is written back first. */
+static void leave_place(struct remote_call *call, long start, long length)
+{
+    shared_write_back(call, (uintptr_t)start, (size_t)length);
+    shared_remove(call, (uintptr_t)start, (size_t)length);
+}
+
 long emulate_mmap(struct remote_call *call)
 {
     const long *a = call->args;
     size_t size = 0;
-    if (a[3] & MAP_ANONYMOUS)
+    if (a[3] & MAP_FIXED)
+        leave_place(call, a[0], a[1]);
+    if (a[3] & MAP_ANONYMOUS || local_has(a[4]))
         return remote_local(call, call->number, a);
     if (a[1] == 0 || a[5] & (long)(PAGE - 1) || (a[3] & MAP_FIXED && a[0] & (long)(PAGE - 1)))
         return -EINVAL;
-    if (local_has(a[4]))
-        return remote_local(call, call->number, a);
     long error = check_file(call, a[4], &size);
     if (error)
         return error;
-    if (a[3] & MAP_SHARED && a[2] & PROT_WRITE)
-        return -ENODEV;
-    return map_copy(call, size);
+    return (a[3] & MAP_TYPE) == MAP_PRIVATE ? map_copy(call, size) : map_shared(call, size);
 }
 
-/* No mapping of a file at home is written back; the rest is this process's memory. */
+long emulate_munmap(struct remote_call *call)
+{
+    if (emulate_is_own_stack(call))
+        emulate_end_thread(call);
+    leave_place(call, call->args[0], call->args[1]);
+    return remote_local(call, call->number, call->args);
+}
+
+/* A mapping that grows shows nothing more of its file; one of which a part moves is cut. */
 long emulate_mremap(struct remote_call *call)
 {
-    return remote_local(call, call->number, call->args);
+    const long *a = call->args;
+    shared_write_back(call, (uintptr_t)a[0], (size_t)a[1]);
+    long to = remote_local(call, call->number, a);
+    if (!raw_failed(to))
+        shared_moved((uintptr_t)a[0], (uintptr_t)to, (size_t)(a[2] < a[1] ? a[2] : a[1]));
+    return to;
 }
 
 long emulate_msync(struct remote_call *call)
 {
-    return remote_local(call, call->number, call->args);
+    long error = shared_write_back(call, (uintptr_t)call->args[0], (size_t)call->args[1]);
+    return error ? error : remote_local(call, call->number, call->args);
 }

@@ -89,11 +89,14 @@ long emulate_exit(struct remote_call *call)
 }
 
 /* A thread that unmaps its own stack can only be about to end: musl's detached threads do so. */
-long emulate_munmap(struct remote_call *call)
+int emulate_is_own_stack(const struct remote_call *call)
 {
     uintptr_t start = (uintptr_t)call->args[0], here = (uintptr_t)call->frame;
-    if (here - start >= (uintptr_t)call->args[1])
-        return remote_local(call, call->number, call->args);
+    return here - start < (uintptr_t)call->args[1];
+}
+
+_Noreturn void emulate_end_thread(struct remote_call *call)
+{
     remote_thread_end();
-    net_end_thread(start, (size_t)call->args[1]);
+    net_end_thread((uintptr_t)call->args[0], (size_t)call->args[1]);
 }
