@@ -60,10 +60,9 @@ static void answer_ring(void)
 static void answer_list(void)
 {
     uint64_t image = 0;
-    bool home = in.header.type == FRAME_RECALL;
     struct frame_offer offer = {0};
     memcpy(&image, in.payload, in.header.length);
-    int error = table_make(&executor, image, home, &offer);
+    int error = table_make(&executor, image, &offer);
     answer_with(&in.header, error, &offer, error ? 0 : sizeof offer, NULL, 0);
 }
 

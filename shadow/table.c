@@ -54,21 +54,21 @@ static int list(struct executor *x, struct fds_table *made)
     return (int)error;
 }
 
-int table_make(struct executor *x, uint64_t image, bool terminals, struct frame_offer *offer)
+int table_make(struct executor *x, uint64_t image, struct frame_offer *offer)
 {
     char why[256];
     struct fds_table made;
     long error = list(x, &made);
-    if (!error && (error = fds_sync(&made, why, sizeof why)))
+    if (!error && image && (error = fds_sync(&made, why, sizeof why)))
         fds_free(&made);
     if (error)
         return (int)error;
     fds_free(&table);
     table = made;
-    if (terminals)
-        take_terminals();
     if (image)
         ((struct fds_header *)table.data)->image = image;
+    else
+        take_terminals();
     *offer = (struct frame_offer){.image = header()->image, .table = (uint32_t)table.size};
     for (uint32_t i = 0; i < header()->count; i++)
         offer->count += (uint32_t)fds_travels(fds_entries(header()) + i);

@@ -12,9 +12,9 @@
 
 /* The table that the descriptors came with is the first. It must stay. */
 void table_begin(const struct hold *hold);
-/* Lists all, brings files to disk, names the table `image` (0: a name of its own). `terminals`:
- * they are among the descriptors to be given. `offer` tells name and sizes. 0 or -errno. */
-int table_make(struct executor *x, uint64_t image, bool terminals, struct frame_offer *offer);
+/* Lists all. For an image: names the table so, brings files to disk. For a program that takes its
+ * descriptors home (0): terminals are among them. `offer` tells name and sizes. 0 or -errno. */
+int table_make(struct executor *x, uint64_t image, struct frame_offer *offer);
 /* The bytes from `from` on, at most a frame: how many, or -EINVAL. */
 int table_piece(uint32_t from, const char **piece);
 /* The numbers of a batch of its descriptors, in the order of those that travel. How many, or

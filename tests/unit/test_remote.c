@@ -28,6 +28,8 @@
 static const uint8_t key[FRAME_KEY] = "a key of a test";
 static char directory[] = "/tmp/remote.XXXXXX", socket_path[64], file[64];
 
+static uint32_t offered;
+
 struct client {
     int fd, stream;
     uint64_t sequence, call; /* of the connection, of the channel */
@@ -199,6 +201,7 @@ static struct client *become_remote(void)
     close(fd);
     struct client *c = connect_as(FRAME_APPLICATION);
     const struct fds_header *h = offer(c);
+    offered = h->count;
     CHECK(ask(c, FRAME_REMOTE, NULL, 0) == 0);
     close_offered(h);
     attach(c);
@@ -393,6 +396,7 @@ static void takes_home(void)
     CHECK(write_file(c, "still remote") == 12);
     CHECK(ask(c, FRAME_RECALL, NULL, 0) == 0);
     memcpy(&o, c->answer.payload, sizeof o);
+    CHECK(o.count == offered);
     int fd = take_file(c, &o);
     CHECK(ask(c, FRAME_DONE, NULL, 0) == 0);
     CHECK(write(fd, ", now home", 10) == 10);
