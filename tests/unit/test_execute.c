@@ -622,6 +622,72 @@ static void messages_carry_descriptors(void **state)
     assert_int_equal(passed, pair[1] + 1);
 }
 
+/* --- the connection is cut --- */
+
+static uint32_t random_state = 12345;
+
+static uint32_t at_random(uint32_t below)
+{
+    random_state = random_state * 1664525 + 1013904223;
+    return (random_state >> 8) % below;
+}
+
+/* Sends the first `size` bytes of a request, and reads so many of the reply; then the stream
+ * breaks. What was sent in full is executed at the latest when the request comes again. */
+static void cut(struct request *r, size_t size, size_t read)
+{
+    char bytes[256];
+    r->header.length = (uint32_t)(sizeof r->wire + r->size);
+    assert_int_equal(send(stream, r, size, MSG_NOSIGNAL), size);
+    if (size == sizeof r->header + r->header.length && read)
+        assert_int_equal(recv(stream, bytes, read, MSG_WAITALL), read);
+    shutdown(stream, SHUT_RDWR);
+    sequence = r->header.sequence;
+}
+
+/* One call whose stream breaks at up to three places. */
+static int64_t call_with_cuts(struct request *r)
+{
+    size_t whole = sizeof r->header + sizeof r->wire + r->size;
+    size_t reply = sizeof got.header + sizeof got.reply;
+    for (uint32_t cuts = at_random(4); cuts; cuts--) {
+        size_t size = at_random((uint32_t)(whole + reply));
+        cut(r, size < whole ? size : whole, size < whole ? 0 : size - whole);
+        assert_int_equal(attach_at(1, sequence), 0);
+    }
+    return call(r);
+}
+
+static void cut_anywhere_nothing_is_lost_or_doubled(void **state)
+{
+    int pair[2], next = 0;
+    char record[16];
+    (void)state;
+    assert_int_equal(attach_at(1, 1), 0);
+    int64_t fd = call_open(path_of("cut"), O_RDWR | O_CREAT | O_TRUNC | O_APPEND);
+    struct request r = request(SYS_pipe2);
+    add_out(&r, 0, sizeof pair);
+    assert_int_equal(call(&r), 0);
+    memcpy(pair, got.out, sizeof pair);
+    for (int i = 0; i < 700; i++) {
+        snprintf(record, sizeof record, "%08d\n", i);
+        r = write_request(fd, record);
+        assert_int_equal(call_with_cuts(&r), 9);
+        r = write_request(pair[1], record);
+        assert_int_equal(call_with_cuts(&r), 9);
+        r = read_request(pair[0], 9);
+        assert_int_equal(call_with_cuts(&r), 9);
+        assert_int_equal(atoi(got.out), i);
+    }
+    FILE *file = fopen(path_of("cut"), "r");
+    while (fgets(record, sizeof record, file))
+        assert_int_equal(atoi(record), next++);
+    fclose(file);
+    assert_int_equal(next, 700);
+}
+
+/* --- signals and terminals --- */
+
 /* A signal that is sent to the program's process, here the executor, is pending for a signalfd, and
  * whatever waits goes on waiting. */
 static void signals_come_by_signalfd(void **state)
@@ -709,7 +775,7 @@ static int make_directory(void **state)
 
 static int remove_directory(void **state)
 {
-    static const char *const names[] = {"f", "once", "large", "listed"};
+    static const char *const names[] = {"f", "once", "large", "listed", "cut"};
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unlink(path_of(names[i]));
@@ -735,6 +801,7 @@ int main(void)
         TEST(identity_is_the_programs),
         TEST(large_transfers_are_whole),
         TEST(messages_carry_descriptors),
+        TEST(cut_anywhere_nothing_is_lost_or_doubled),
         TEST(signals_come_by_signalfd),
         TEST(limits_are_the_programs),
         TEST(its_own_descriptors_are_not_listed),
