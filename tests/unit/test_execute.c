@@ -81,6 +81,7 @@ static int start(void **state)
         shuffle(&hold);
         execute_main(&begin);
     }
+    free(hold.fds);
     door = pair[0];
     close(pair[1]);
     assert_int_equal(message_receive(door, &frame, 0), 0);

@@ -84,18 +84,25 @@ static struct client *connect_as(uint32_t role)
 
 /* --- the application --- */
 
+/* Beside this program's directory; a static program, so `make check-san` has none. */
+static char *find_shadow(void)
+{
+    static char program[4096];
+    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 32);
+    CHECK(length > 0);
+    program[length] = 0;
+    return strcat(dirname(program), "/../hijack-shadow");
+}
+
 static void spawn_shadow(void)
 {
     static struct {
         struct frame_header header;
         struct frame_start start;
     } frame;
-    char program[4096];
+    const char *program = find_shadow();
     int pair[2];
-    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 32);
-    CHECK(length > 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
-    program[length] = 0;
-    strcat(dirname(program), "/../hijack-shadow");
+    CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
     if (vfork() == 0) {
         dup2(pair[1], 0);
         execl(program, "hijack-shadow", socket_path, NULL);
@@ -499,5 +506,9 @@ int main(void)
         cmocka_unit_test(calls_are_told_to_a_tool),
         cmocka_unit_test(status_counts_calls_and_refusals),
     };
+    if (access(find_shadow(), X_OK) < 0) {
+        puts("1..0 # SKIP hijack-shadow is not built here");
+        return 0;
+    }
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }
