@@ -15,7 +15,7 @@
 
 /* arch/ARCH/execute_call.S: the kernel's result; -EINTR without having begun when *cancel is set.
  */
-long execute_call(volatile int *cancel, long number, const uint64_t args[CALL_ARGS]);
+long execute_call(_Atomic int *cancel, long number, const uint64_t args[CALL_ARGS]);
 
 /* Only a cancellation ends a wait: what else interrupts (glibc's signal for the set*id family) the
  * program knows nothing of. */

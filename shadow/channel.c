@@ -324,8 +324,8 @@ static int serve(struct channel *c)
     c->request_large |= size > LARGE;
     c->have -= (size_t)size;
     memmove(c->request, c->request + size, c->have);
-    if (c->replacement >=
-        0) /* while the call was blocked: the request comes again on the new one */
+    /* A new stream while the call was blocked: the request comes again on that one. */
+    if (c->replacement >= 0)
         return -EPIPE;
     send_reply(c);
     return 0;

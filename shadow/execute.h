@@ -60,12 +60,12 @@ struct channel {
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    int stream;      /* in use by the thread; -1: none */
-    int replacement; /* put in its place; -1: none */
+    int stream;              /* in use by the thread; -1: none */
+    _Atomic int replacement; /* put in its place; -1: none */
     bool end;
     uint64_t running;         /* sequence that is being executed; 0: none */
     uint64_t canceled;        /* newest sequence that was canceled */
-    volatile int cancel;      /* end the running call */
+    _Atomic int cancel;       /* end the running call */
     _Atomic uint64_t blocked; /* what the thread has blocked of executor.blocked */
     _Atomic uint64_t last;    /* sequence of the kept reply */
     pid_t tid;

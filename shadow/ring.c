@@ -207,6 +207,7 @@ int ring_map(int fd, uint32_t size)
     struct stat st;
     pthread_t thread;
     pthread_attr_t attributes;
+    sigset_t all, own;
     if (size != sizeof(struct ring) || fstat(fd, &st) < 0 || st.st_size < (off_t)size ||
         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0)
         return -EBADMSG;
@@ -217,7 +218,10 @@ int ring_map(int fd, uint32_t size)
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, 65536);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    sigfillset(&all); /* what is for the program's signalfds stays pending */
+    pthread_sigmask(SIG_SETMASK, &all, &own);
     int error = pthread_create(&thread, &attributes, work, r);
+    pthread_sigmask(SIG_SETMASK, &own, NULL);
     pthread_attr_destroy(&attributes);
     return -error;
 }
