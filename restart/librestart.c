@@ -4,14 +4,17 @@
 
 #include "restart/librestart.h"
 #include "restart/librestart_arch.h"
+#include "stubs/frame.h"
 #include "stubs/mem.h"
 #include "stubs/raw.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
+static int errors = 2; /* restart_plan.errors */
+
 static _Noreturn void fail(const char *what)
 {
-    raw(SYS_write, 2, what, strlen(what));
+    raw(SYS_write, errors, what, strlen(what));
     for (;;)
         raw(SYS_exit_group, LIBRESTART_FAILED);
 }
@@ -47,11 +50,13 @@ static void set_layout(struct restart_plan *plan)
  * would still be held. The socket's time limits (shadow/control.c) bound the wait. */
 static void send_done(const struct restart_plan *plan)
 {
-    unsigned char answer[sizeof plan->done];
+    struct frame_header answer;
     if (plan->connection < 0)
         return;
     raw(SYS_write, plan->connection, plan->done, plan->done_size);
-    raw(SYS_read, plan->connection, answer, sizeof answer);
+    long got = raw(SYS_read, plan->connection, &answer, sizeof answer);
+    if (plan->must_answer && (got != sizeof answer || answer.status < 0))
+        fail("gdb-hijack: the program's shadow does not take it back; the restart has failed\n");
     raw(SYS_close, plan->connection);
 }
 
@@ -65,11 +70,14 @@ _Noreturn void librestart_replace(struct restart_plan *plan)
         move(&plan->moves[i]);
     set_layout(plan);
     send_done(plan);
+    if (errors != 2)
+        raw(SYS_close, errors);
     ((void (*)(const struct resume_handover *))plan->entry)(&plan->handover);
     __builtin_unreachable();
 }
 
 EXPORT void librestart_go(struct restart_plan *plan)
 {
+    errors = plan->errors;
     librestart_arch_switch(plan, plan->stack);
 }

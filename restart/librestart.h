@@ -35,7 +35,9 @@ struct restart_plan {
     struct restart_move *moves;
     struct image_layout layout;
     uint64_t auxv[2 * IMAGE_AUXV_MAX];
-    int32_t connection; /* to the shadow, -1: none */
+    int32_t connection;  /* to the shadow, -1: none */
+    int32_t must_answer; /* without its consent the program cannot run */
+    int32_t errors;      /* for messages; closed before the program runs unless it is 2 */
     uint32_t done_size;
     unsigned char done[64];
     struct resume_handover handover; /* what of the above is left to unmap */

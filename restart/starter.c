@@ -1,6 +1,7 @@
 /* starter.c - hijack-starter, what `gdb-hijack restart` executes: this process becomes the program
  * of an image. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
@@ -16,13 +17,14 @@ enum { REFUSED = 1, USAGE = 2, FAILED = 3 };
 struct options {
     const char *named[256];
     size_t named_count;
-    int rollback, accept_changed, away, quiet, map;
+    int rollback, accept_changed, away, remote, quiet, map;
+    const char *socket;
     const char *image;
 };
 
 static const char usage[] =
     "usage: gdb-hijack restart [--fd N=PATH]... [--rollback-files] [--accept-changed-files] "
-    "[--away] [-q] IMAGE\n"
+    "[--away | --remote-io] [--shadow SOCKET] [-q] IMAGE\n"
     "This process becomes the program of the image; its exit status is the program's.\n"
     "  --fd N=PATH             open PATH as descriptor N\n"
     "  --rollback-files        cut files that have grown since the image back to their old size\n"
@@ -30,6 +32,9 @@ static const char usage[] =
     "      --away              this is another host: user, working directory and descriptors of "
     "the "
     "image are not here\n"
+    "      --remote-io         the program runs here, its shadow at home does its input and "
+    "output\n"
+    "      --shadow SOCKET     where the shadow listens, if not where it did\n"
     "      --map               refused for now: memory mapped from the image would not behave as "
     "the "
     "program's own\n"
@@ -43,6 +48,8 @@ static int parse(struct options *o, int argc, char **argv)
                                           {"rollback-files", 0, NULL, 'r'},
                                           {"accept-changed-files", 0, NULL, 'a'},
                                           {"away", 0, NULL, 'w'},
+                                          {"remote-io", 0, NULL, 'i'},
+                                          {"shadow", 1, NULL, 's'},
                                           {"map", 0, NULL, 'm'},
                                           {"quiet", 0, NULL, 'q'},
                                           {"help", 0, NULL, 'h'},
@@ -56,6 +63,10 @@ static int parse(struct options *o, int argc, char **argv)
             o->accept_changed = 1;
         else if (c == 'w')
             o->away = 1;
+        else if (c == 'i')
+            o->remote = 1;
+        else if (c == 's')
+            o->socket = optarg;
         else if (c == 'm')
             o->map = 1;
         else if (c == 'q')
@@ -63,7 +74,7 @@ static int parse(struct options *o, int argc, char **argv)
         else
             return fputs(usage, c == 'h' ? stdout : stderr), c == 'h' ? 1 : USAGE + 1;
     }
-    if (optind + 1 != argc)
+    if (optind + 1 != argc || (o->away && (o->remote || o->socket)))
         return fputs(usage, stderr), USAGE + 1;
     o->image = argv[optind];
     return 0;
@@ -71,7 +82,7 @@ static int parse(struct options *o, int argc, char **argv)
 
 static int complain(const struct image *image, int status)
 {
-    fprintf(stderr, "gdb-hijack: %s\n", image->error);
+    dprintf(image->errors, "gdb-hijack: %s\n", image->error);
     return status;
 }
 
@@ -110,25 +121,30 @@ static int restart(struct image *image, const struct options *o)
     static struct starter_fds_session session;
     struct starter_fds *fds = NULL;
     char shadow[PATH_MAX];
-    int *kept[] = {&image->fd};
+    int *kept[] = {&image->fd, &image->errors};
     struct starter_fds_options fo = {.named = o->named,
                                      .named_count = o->named_count,
                                      .rollback = o->rollback,
                                      .accept_changed = o->accept_changed,
                                      .away = o->away,
+                                     .remote = o->remote,
+                                     .socket = o->socket,
+                                     .process = image->process,
                                      .shadow = shadow,
                                      .params = image->params,
                                      .keep = kept,
-                                     .keep_count = 1};
+                                     .keep_count = o->remote ? 2 : 1};
     image->accept_changed = o->accept_changed;
-    image->away = o->away != 0;
+    image->away = o->away || o->remote;
+    if (o->remote) /* all descriptors below will be closed */
+        image->errors = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
     if (starter_companion(image, "hijack-shadow", shadow, sizeof shadow) ||
         prepare(image, &fo, &fds))
         return complain(image, REFUSED);
     if (starter_fds_take(fds, &session, image->error, sizeof image->error))
         return complain(image, FAILED);
     if (*session.warning && !o->quiet)
-        fprintf(stderr, "gdb-hijack: %s\n", session.warning);
+        dprintf(image->errors, "gdb-hijack: %s\n", session.warning);
     if (process_apply(image) == 0)
         plan_go(image, &session);
     return complain(image, FAILED);

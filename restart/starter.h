@@ -48,7 +48,8 @@ struct image {
     size_t memory_count;
     bool bridged;        /* the vdso of the image is replaced by system calls */
     bool accept_changed; /* --accept-changed-files */
-    bool away;           /* --away: user, directory and descriptors of the image are not here */
+    bool away;           /* --away, --remote-io: user, directory and descriptors are not here */
+    int errors;          /* for messages */
     char error[8192];
 };
 

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "restart/starter_fds_plan.h"
+#include "stubs/remote.h"
 
 #define TERMIOS_BYTES 36 /* struct termios of the kernel */
 #define SPARE         16 /* descriptors of our own above the program's */
@@ -38,9 +39,7 @@ int starter_fds_refuse(struct starter_fds *f, const struct fds_entry *e, const c
     return -EINVAL;
 }
 
-static int fail(struct starter_fds *f, int code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-static int fail(struct starter_fds *f, int code, const char *format, ...)
+int starter_fds_fail(struct starter_fds *f, int code, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -78,17 +77,18 @@ static int raise_limit(struct starter_fds *f)
 {
     struct rlimit limit;
     uint32_t count = f->h->count;
-    f->floor = count ? entry_at(f, count - 1)->number + 1 : 0;
+    f->floor = count && !f->o.remote ? entry_at(f, count - 1)->number + 1 : 0;
     if (f->floor < 3)
         f->floor = 3;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return -errno;
     limit.rlim_cur = limit.rlim_max;
     if ((rlim_t)f->floor + count + SPARE > limit.rlim_max || setrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return fail(f, -EMFILE,
-                    "the image has %u descriptors up to number %d; the limit of %llu open files "
-                    "(ulimit -Hn) leaves no room to bring them back",
-                    count, f->floor - 1, (unsigned long long)limit.rlim_max);
+        return starter_fds_fail(
+            f, -EMFILE,
+            "the image has %u descriptors up to number %d; the limit of %llu open files "
+            "(ulimit -Hn) leaves no room to bring them back",
+            count, f->floor - 1, (unsigned long long)limit.rlim_max);
     return 0;
 }
 
@@ -104,13 +104,18 @@ static int fetch(struct starter_fds *f, struct control *c)
         f->no_shadow = "another restart of this image is under way";
     if (error == -EAGAIN)
         f->no_shadow = "the program has not ended yet";
+    if (f->o.remote)
+        starter_fds_explain(f, c, error);
     return error;
 }
 
 static bool try_socket(struct starter_fds *f, const char *path)
 {
     struct control c;
-    if (control_open(&c, path, f->o.params->key))
+    int error = control_open(&c, path, f->o.params->key);
+    if (error == -EACCES)
+        f->no_shadow = "the shadow there is another user's, or of another session";
+    if (error)
         return false;
     f->key_in_use = true;
     if (fetch(f, &c)) {
@@ -133,7 +138,7 @@ static void find_shadow(struct starter_fds *f)
         f->key_in_use = true; /* perhaps: there */
         return;
     }
-    if (try_socket(f, f->o.params->socket))
+    if (try_socket(f, f->o.socket ? f->o.socket : f->o.params->socket) || f->o.socket)
         return;
     if (control_socket_path(geteuid(), getegid(), f->o.params->key, path, why, sizeof why) == 0)
         try_socket(f, path);
@@ -143,13 +148,14 @@ static int copy_note(struct starter_fds *f, const void *note, size_t size)
 {
     f->h = malloc(size ? size : 1);
     if (!f->h)
-        return fail(f, -ENOMEM, "not enough memory for the descriptor table");
+        return starter_fds_fail(f, -ENOMEM, "not enough memory for the descriptor table");
     memcpy(f->h, note, size);
     if (!fds_valid(f->h, size))
-        return fail(f, -EBADMSG, "the image's descriptor table is damaged or of another version");
+        return starter_fds_fail(f, -EBADMSG,
+                                "the image's descriptor table is damaged or of another version");
     f->plans = calloc(f->h->count + 1, sizeof *f->plans);
     if (!f->plans)
-        return fail(f, -ENOMEM, "not enough memory for %u descriptors", f->h->count);
+        return starter_fds_fail(f, -ENOMEM, "not enough memory for %u descriptors", f->h->count);
     for (uint32_t i = 0; i < f->h->count; i++)
         f->plans[i].made = -1;
     return 0;
@@ -163,6 +169,9 @@ static int check(struct starter_fds *f, const void *note, size_t size)
     if (error)
         return error;
     find_shadow(f);
+    if ((f->o.remote || f->o.socket) && !f->with_shadow)
+        return starter_fds_fail(f, -ENOLINK, "no shadow at '%s': %s",
+                                f->o.socket ? f->o.socket : f->o.params->socket, f->no_shadow);
     starter_fds_plan(f);
     if (!f->failed && !f->with_shadow)
         starter_fds_check_locks(f);
@@ -211,8 +220,8 @@ static int clear_the_way(struct starter_fds *f)
     for (size_t i = 0; i < f->o.keep_count; i++) {
         int fd = starter_fds_lift(f, *f->o.keep[i]);
         if (fd < 0)
-            return fail(f, fd, "cannot move our own descriptor %d: %s", *f->o.keep[i],
-                        strerror(-fd));
+            return starter_fds_fail(f, fd, "cannot move our own descriptor %d: %s", *f->o.keep[i],
+                                    strerror(-fd));
         *f->o.keep[i] = fd;
     }
     for (uint32_t i = 0; i < f->h->count; i++) {
@@ -262,9 +271,9 @@ static int fetch_descriptors(struct starter_fds *f)
         if (error >= 0)
             error = got == batch.count ? place_batch(f, fds, got, &index) : -EBADMSG;
     }
-    return error
-               ? fail(f, error, "cannot get the descriptors from the shadow: %s", strerror(-error))
-               : 0;
+    return error ? starter_fds_fail(f, error, "cannot get the descriptors from the shadow: %s",
+                                    strerror(-error))
+                 : 0;
 }
 
 /* What has been opened for the check is there; the rest is opened now. */
@@ -353,7 +362,7 @@ static int *list_staying(const struct starter_fds *f, size_t *count)
     *count = 0;
     if (!staying)
         return NULL;
-    for (uint32_t i = 0; i < f->h->count; i++)
+    for (uint32_t i = 0; i < f->h->count && !f->o.remote; i++)
         staying[(*count)++] = entry_at(f, i)->number;
     for (size_t i = 0; i < f->o.keep_count; i++)
         staying[(*count)++] = *f->o.keep[i];
@@ -369,7 +378,7 @@ static int close_the_rest(struct starter_fds *f)
     unsigned next = 0;
     int *staying = list_staying(f, &count);
     if (!staying)
-        return fail(f, -ENOMEM, "not enough memory to close our descriptors");
+        return starter_fds_fail(f, -ENOMEM, "not enough memory to close our descriptors");
     for (size_t i = 0; i < count; i++) {
         if ((unsigned)staying[i] > next)
             close_range(next, (unsigned)staying[i] - 1, 0);
@@ -396,19 +405,20 @@ static int cut_back(struct starter_fds *f)
 static int take(struct starter_fds *f)
 {
     int error = clear_the_way(f);
-    if (!error && f->with_shadow)
+    if (!error && f->with_shadow && !f->o.remote)
         error = fetch_descriptors(f);
     for (uint32_t i = 0; !error && i < f->h->count; i++)
         error = open_late(f, i);
     for (uint32_t i = 0; !error && i < f->h->count; i++)
         error = f->plans[i].source == FROM_LEADER ? 0 : adjust(f, i);
     if (!error)
-        error = place(f);
+        error = f->o.remote ? starter_fds_remain(f) : place(f);
     if (error)
         return error;
     error = close_the_rest(f);
-    if (!error)
-        error = starter_fds_fill_epoll(f);
+    if (error || f->o.remote)
+        return error;
+    error = starter_fds_fill_epoll(f);
     if (!error)
         error = starter_fds_take_locks(f);
     return error ? error : cut_back(f);
@@ -476,7 +486,10 @@ int starter_fds_take(struct starter_fds *f, struct starter_fds_session *session,
     f->error_size = error_size;
     int result = take(f);
     if (!result) {
-        settle_identity(f->o.params, f->o.away);
+        int mode = f->o.remote ? starter_fds_mode(f) : REMOTE_OFF;
+        settle_identity(f->o.params, f->o.away || mode == REMOTE_AWAY);
+        f->o.params->remote = (uint32_t)mode;
+        session->remote = f->o.remote;
         if (f->with_shadow)
             keep_shadow(f, session);
         else if (!f->o.no_shadow)

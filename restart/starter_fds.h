@@ -13,6 +13,8 @@
  * anew; --fd N=PATH for the rest. Away, where neither the shadow nor home's files are: 0, 1, 2
  * always from the restart command, the rest made anew or named.
  *
+ * With remote I/O none comes here: starter_fds_remote.c.
+ *
  * After starter_fds_take() every descriptor below `floor` is the program's; those in `keep` were
  * moved above it and all others are closed. Hosted, one thread.
  */
@@ -24,14 +26,18 @@
 
 #include "stubs/agent.h"
 
+struct image_process;
 struct starter_fds_options {
     const char *const *named; /* each "N=PATH", from --fd */
     size_t named_count;
     int rollback;       /* --rollback-files: cut back what has only grown */
     int accept_changed; /* --accept-changed-files: take files as they are */
     int away;           /* --away: nothing of home is here */
-    int no_shadow;      /* start no shadow for the restarted program */
-    const char *shadow; /* path of hijack-shadow; NULL: params->shadow */
+    int remote;         /* --remote-io: descriptors stay with the shadow, which must be there */
+    const char *socket; /* --shadow: where it listens; NULL: where the image says */
+    const struct image_process *process; /* of the image, for the shadow */
+    int no_shadow;                       /* start no shadow for the restarted program */
+    const char *shadow;                  /* path of hijack-shadow; NULL: params->shadow */
     /* Of the image: where to look for the shadow. Comes back with pid and start time of this
      * process, and with a socket (and key, when another process has the session) that are the
      * restarted program's: the starter writes the whole back to hijack_params in the image's
@@ -49,6 +55,7 @@ struct starter_fds_session {
                                read() the answer */
     int floor;              /* above all descriptors of the program */
     long shadow;            /* pid of a new shadow; 0: the old one goes on; -errno: none */
+    int remote;             /* the program may run only when the shadow has answered well */
     char warning[1024];     /* for the user; empty when all is well */
 };
 

@@ -36,6 +36,7 @@ struct starter_fds {
     bool with_shadow;
     bool key_in_use;       /* another process has the session: the restarted one needs its own */
     const char *no_shadow; /* why the shadow does not help, for messages */
+    char reason[256];      /* room for it */
     int floor;
     bool failed;
     char *error;
@@ -52,6 +53,9 @@ static inline const char *entry_path(const struct starter_fds *f, const struct f
     return fds_string(f->h, e->path);
 }
 
+/* Says what is wrong with all of it. Returns `code`. */
+int starter_fds_fail(struct starter_fds *f, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Adds a line to the error text: "descriptor N (PATH): " and the message. Returns -EINVAL. */
 int starter_fds_refuse(struct starter_fds *f, const struct fds_entry *e, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -78,6 +82,14 @@ int starter_fds_fill_epoll(struct starter_fds *f);
 void starter_fds_check_locks(struct starter_fds *f);
 /* Takes the locks: with a shadow only those of the process, else all. */
 int starter_fds_take_locks(struct starter_fds *f);
+
+/* --- starter_fds_remote.c: --remote-io --- */
+/* enum remote_mode (stubs/remote.h), once the shadow is found. */
+int starter_fds_mode(const struct starter_fds *f);
+/* Sets f->no_shadow, when the shadow told more than the error. */
+void starter_fds_explain(struct starter_fds *f, struct control *c, int error);
+/* The shadow makes the program's calls from now on, with what the plans say. 0 or -errno. */
+int starter_fds_remain(struct starter_fds *f);
 
 /* --- starter_spawn.c: as hijack_start_shadow(), for this process. Its pid or -errno. --- */
 long starter_spawn_shadow(const struct hijack_params *params, const char *shadow);

@@ -172,9 +172,8 @@ static int check_tables(struct image *i)
     for (size_t f = 0; f < i->file_count; f++)
         if (i->files[f].path >= i->string_size)
             return damaged(i, "its table of files is not sound");
-    if (i->process->timer_count > IMAGE_TIMERS_MAX ||
-        i->process->thread_count != i->thread_count || !i->thread_count ||
-        i->process->layout.auxv_size > sizeof i->process->auxv)
+    if (i->process->timer_count > IMAGE_TIMERS_MAX || i->process->thread_count != i->thread_count ||
+        !i->thread_count || i->process->layout.auxv_size > sizeof i->process->auxv)
         return damaged(i, "its table of the process is not sound");
     if (i->fds_size && !fds_valid(i->fds, i->fds_size))
         return damaged(i, "its table of descriptors is not sound");
@@ -321,6 +320,7 @@ int image_open(struct image *image, const char *path)
     uint64_t notes = 0, size = 0;
     memset(image, 0, sizeof *image);
     image->path = path;
+    image->errors = STDERR_FILENO;
     image->fd = open(path, O_RDONLY | O_CLOEXEC);
     if (image->fd < 0)
         return image_fail(image, -errno, "cannot open the image '%s': %s", path, strerror(errno));
@@ -341,5 +341,6 @@ void image_close(struct image *image)
         close(image->fd);
     image->fd = -1;
     free(image->maps), free(image->files), free(image->runs), free(image->strings);
-    free(image->process), free(image->threads), free(image->params), free(image->fds), free(image->place);
+    free(image->process), free(image->threads), free(image->params), free(image->fds),
+        free(image->place);
 }

@@ -167,6 +167,8 @@ int plan_go(struct image *image, const struct starter_fds_session *session)
     plan->layout = image->process->layout;
     memcpy(plan->auxv, image->process->auxv, sizeof plan->auxv);
     plan->connection = session->connection;
+    plan->must_answer = session->remote;
+    plan->errors = image->errors;
     plan->done_size = (uint32_t)session->done_size;
     memcpy(plan->done, session->done, sizeof plan->done);
     set_params(image);

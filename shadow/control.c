@@ -17,13 +17,31 @@ int control_new_key(uint8_t key[FRAME_KEY])
     return getrandom(key, FRAME_KEY, 0) == FRAME_KEY ? 0 : -errno;
 }
 
-static int send_frame(struct control *c, unsigned type, const void *payload, size_t size)
+static int send_with(struct control *c, unsigned type, const void *payload, size_t size,
+                     const int *fds, uint32_t count)
 {
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(FRAME_BATCH * sizeof(int))];
+    } control = {.space = ""};
     struct frame_header header;
     struct iovec parts[2] = {{&header, sizeof header}, {(void *)payload, size}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
     frame_header(&header, type, c->session, ++c->sequence, size);
+    if (count) {
+        control.header = (struct cmsghdr){.cmsg_len = CMSG_LEN(count * sizeof *fds),
+                                          .cmsg_level = SOL_SOCKET,
+                                          .cmsg_type = SCM_RIGHTS};
+        memcpy(CMSG_DATA(&control.header), fds, count * sizeof *fds);
+        message.msg_control = &control;
+        message.msg_controllen = CMSG_SPACE(count * sizeof *fds);
+    }
     return sendmsg(c->fd, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static int send_frame(struct control *c, unsigned type, const void *payload, size_t size)
+{
+    return send_with(c, type, payload, size, NULL, 0);
 }
 
 static void take_descriptors(struct msghdr *message, int *fds, uint32_t *count)
@@ -78,6 +96,13 @@ int control_ask(struct control *c, unsigned type, const void *payload, size_t si
 {
     int error = send_frame(c, type, payload, size);
     return error ? error : answer_of(c, type, reply ? reply : &scratch, NULL, NULL);
+}
+
+int control_give(struct control *c, unsigned type, const void *payload, size_t size, const int *fds,
+                 uint32_t count)
+{
+    int error = send_with(c, type, payload, size, fds, count);
+    return error ? error : answer_of(c, type, &scratch, NULL, NULL);
 }
 
 int control_ask_descriptors(struct control *c, const struct frame_batch *batch, int *fds,

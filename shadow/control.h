@@ -71,6 +71,10 @@ int control_next(struct control *c, struct control_frame *frame, int millisecond
 int control_ask_descriptors(struct control *c, const struct frame_batch *batch, int *fds,
                             uint32_t *count);
 
+/* As control_ask(), with descriptors for the shadow. */
+int control_give(struct control *c, unsigned type, const void *payload, size_t size, const int *fds,
+                 uint32_t count);
+
 int control_status(struct control *c, struct control_status *out);
 
 /* Calls `each` with an open connection for every living shadow of user `uid` ((uid_t) -1: of all
