@@ -114,6 +114,18 @@ static int choose_path(struct work *w)
     return 0;
 }
 
+/* The path as this command must say it: the process writes the image, and may have another root. */
+static const char *seen(const struct work *w, const char *path, char *out, size_t size)
+{
+    struct stat ours, its;
+    char root[32];
+    snprintf(root, sizeof root, "/proc/%d/root", (int)w->a->pid);
+    bool same = stat("/", &ours) || stat(root, &its) ||
+                (ours.st_dev == its.st_dev && ours.st_ino == its.st_ino);
+    snprintf(out, size, "%s%s", same ? "" : root, path);
+    return out;
+}
+
 static const char *directory_of(const struct work *w, char *out, size_t size)
 {
     snprintf(out, size, "%s", *w->request.path ? w->request.path : w->ask.status.status.directory);
@@ -144,21 +156,23 @@ static int can_write(const struct work *w, const char *directory)
 
 static int check_path(struct work *w)
 {
-    static char directory[FRAME_PATH];
+    static char directory[FRAME_PATH], here[FRAME_PATH + 32];
     int error = choose_path(w);
     if (error)
         return error;
     directory_of(w, directory, sizeof directory);
+    seen(w, directory, here, sizeof here);
     struct stat st;
-    bool other = stat(directory, &st) == 0 && !S_ISDIR(st.st_mode);
-    error = other ? -ENOTDIR : can_write(w, directory);
+    bool other = stat(here, &st) == 0 && !S_ISDIR(st.st_mode);
+    error = other ? -ENOTDIR : can_write(w, here);
     if (error)
         return fail_errno(&w->f, error,
                           "process %d (user %u) cannot write an image into directory '%s'%s",
                           (int)w->a->pid, (unsigned)w->ask.process.uid, directory,
                           w->a->file ? "" : "; name another place with -o");
     /* What an image may replace is an older image: no directory, device, link. */
-    if (*w->request.path && lstat(w->request.path, &st) == 0 && !S_ISREG(st.st_mode))
+    if (*w->request.path && lstat(seen(w, w->request.path, here, sizeof here), &st) == 0 &&
+        !S_ISREG(st.st_mode))
         return fail(&w->f, -EEXIST, "'%s' is %s, not a file that an image could replace",
                     w->request.path,
                     S_ISDIR(st.st_mode)   ? "a directory"

@@ -74,7 +74,7 @@ static void print_text(const struct control_status *s, pid_t shadow)
 {
     const struct frame_status *st = &s->status;
     if (st->pid)
-        printf("process %d (%s) is hijacked: shadow %d, signal %d takes a checkpoint\n", st->pid,
+        printf("process %d (%s) is hijacked: shadow %d, signal %d takes a checkpoint\n", st->seen,
                st->name, (int)shadow, st->signal);
     else
         printf("%s has ended with an image; its shadow %d keeps %u descriptors for the restart "
@@ -82,6 +82,9 @@ static void print_text(const struct control_status *s, pid_t shadow)
                st->name, (int)shadow, st->held, (int)shadow);
     if (st->lost_locks)
         printf("  locks   %u record locks went to another process\n", st->lost_locks);
+    if (st->pid && st->away)
+        printf("  away    its namespaces or user are not the shadow's; there it is process %d\n",
+               st->pid);
     if (st->remote)
         printf("  remote  the shadow makes its system calls: %llu so far, of %u threads\n",
                (unsigned long long)st->calls, st->channels);
@@ -97,7 +100,8 @@ static void print_json(const struct control_status *s, const struct control *c)
 {
     static char text[6 * FRAME_PATH];
     const struct frame_status *st = &s->status;
-    printf("{\"pid\": %d, \"name\": %s", st->pid, control_json(text, sizeof text, st->name));
+    printf("{\"pid\": %d, \"own_pid\": %d, \"away\": %s, \"name\": %s", st->seen, st->pid,
+           st->away ? "true" : "false", control_json(text, sizeof text, st->name));
     printf(", \"shadow\": %d, \"socket\": %s, \"signal\": %d, \"start_time\": %llu", (int)c->shadow,
            control_json(text, sizeof text, c->socket), st->signal,
            (unsigned long long)st->start_time);
@@ -130,7 +134,7 @@ static int show(void *context, struct control *c, const struct control_status *s
     if (l->a->pid && !control_is_of(&s->status, l->a->pid))
         return 0;
     if (l->known_count < KNOWN)
-        l->known[l->known_count++] = s->status.pid;
+        l->known[l->known_count++] = s->status.seen;
     separate(l);
     if (l->a->json)
         print_json(s, c);

@@ -48,11 +48,11 @@ void starter_fds_explain(struct starter_fds *f, struct control *c, int error)
 {
     static struct control_status now;
     const struct frame_status *s = &now.status;
-    if (error == -ENOENT && !control_status(c, &now) && s->pid > 0)
+    if (error == -ENOENT && !control_status(c, &now) && s->seen > 0)
         snprintf(f->reason, sizeof f->reason,
                  "the program lives: it is process %d (%s) where its shadow is; it was restarted "
                  "already, or went on after this image",
-                 s->pid, s->name);
+                 s->seen, s->name);
     else if (error == -ENOENT)
         snprintf(f->reason, sizeof f->reason,
                  "its shadow keeps the descriptors of a newer image of it");
@@ -65,7 +65,9 @@ void starter_fds_explain(struct starter_fds *f, struct control *c, int error)
 
 static int begin(struct starter_fds *f)
 {
-    struct frame_remote whose = {.known = f->o.process->pid, .umask = f->o.process->umask};
+    struct frame_remote whose = {.known = f->o.process->pid,
+                                 .umask = f->o.process->umask,
+                                 .away = starter_fds_mode(f) == REMOTE_AWAY};
     snprintf(whose.directory, sizeof whose.directory, "%s", f->o.process->cwd);
     int error = control_ask(&f->shadow, FRAME_ADOPT, NULL, 0, NULL);
     if (!error)

@@ -49,7 +49,11 @@ static int answer_status(struct shadow *s, struct peer *p)
     *status = (struct frame_status){
         .start_time = s->start.start_time,
         .held_image = s->held.image,
-        .pid = s->application < 0 ? 0 : s->start.pid,
+        .pid = s->application < 0 ? 0
+               : s->own           ? s->own
+                                  : s->start.pid,
+        .seen = s->application < 0 ? 0 : s->start.pid,
+        .away = s->away,
         .signal = s->start.signal,
         .held = s->held.count,
         .lost_locks = s->held.lost_locks,

@@ -213,6 +213,7 @@ void session_peer_gone(struct shadow *s, struct peer *p)
  * is held. */
 int session_remote(struct shadow *s, struct peer *p, const struct frame *f)
 {
+    s->away = f->header.length && ((const struct frame_remote *)f->payload)->away;
     if (remote_alive(s)) {
         s->goes_on = true;
         return 0;
@@ -243,6 +244,21 @@ static int session_home(struct shadow *s, struct peer *p, const struct frame *f)
     return remote_end_for(s, p, f);
 }
 
+/* The last number of its NSpid: its pid as it sees itself. */
+static pid_t innermost(pid_t pid)
+{
+    char path[64], line[512];
+    pid_t last = pid;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    FILE *status = fopen(path, "re");
+    while (status && fgets(line, sizeof line, status))
+        if (!strncmp(line, "NSpid:", 6))
+            last = (pid_t)strtol(strrchr(line, '\t'), NULL, 10);
+    if (status)
+        fclose(status);
+    return last;
+}
+
 /* Answered when nothing is held any more: what the program closes then is closed. */
 int session_done(struct shadow *s, struct peer *p, const struct frame *f)
 {
@@ -259,11 +275,13 @@ int session_done(struct shadow *s, struct peer *p, const struct frame *f)
     s->application = pidfd;
     s->start.pid = p->pid;
     s->start.start_time = start_time;
+    s->own = innermost(p->pid);
     s->adopter = NULL;
     s->state = SHADOW_HOME;
     s->epoch++;
     bool remote = s->goes_on || began;
     s->goes_on = false;
+    s->away = s->away && remote;
     if (!remote) /* the starter has its descriptors */
         return remote_end_for(s, p, f);
     remote_adopted(s);

@@ -77,6 +77,8 @@ struct shadow {
     uint64_t session;
     uint32_t epoch;
     int application; /* pidfd; -1 when it has ended */
+    pid_t own;       /* its pid as it sees itself; start.pid is as we see it */
+    bool away;       /* frame_remote.away */
     char name[16];   /* of the application */
     enum shadow_state state;
     bool end;

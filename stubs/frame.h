@@ -138,6 +138,8 @@ struct frame_batch {
 struct frame_remote {
     int32_t known;              /* its pid as it knows itself */
     uint32_t umask;             /* file creation mask */
+    uint32_t away;              /* 1: it is REMOTE_AWAY (stubs/remote.h) */
+    uint32_t padding;
     char directory[FRAME_PATH]; /* the working directory */
 };
 
@@ -163,6 +165,8 @@ struct frame_status {
     uint32_t remote;    /* 1: it makes the program's calls */
     uint32_t channels;  /* for that many of its threads */
     uint64_t calls;     /* so many until now */
+    int32_t seen;       /* the application, as the shadow sees it */
+    uint32_t away;      /* 1: in namespaces that are not the shadow's, or another user's */
     uint32_t padding;
     uint32_t images; /* struct frame_image, that many, follow; oldest first */
     char name[16];
