@@ -10,11 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -710,6 +712,78 @@ static void signals_come_by_signalfd(void **state)
     assert_int_equal(signal_number, SIGWINCH);
 }
 
+/* A session of its own, whose terminal another group than ours is in the foreground of. Returns the
+ * terminal; *foreground is that group. */
+static int become_background(pid_t *foreground)
+{
+    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (setsid() < 0 || grantpt(master) < 0 || unlockpt(master) < 0)
+        _exit(2);
+    int terminal = open(ptsname(master), O_RDWR);
+    *foreground = fork();
+    if (*foreground == 0) {
+        setpgid(0, 0);
+        pause();
+        _exit(0);
+    }
+    setpgid(*foreground, *foreground);
+    if (tcsetpgrp(terminal, *foreground) < 0)
+        _exit(2);
+    return terminal;
+}
+
+static int64_t call_flags(struct request *r, uint32_t flags)
+{
+    r->wire.flags = flags;
+    r->header.sequence = sequence + 1;
+    return call(r);
+}
+
+static void use_terminal(int terminal)
+{
+    struct termios modes;
+    assert_int_equal(attach_at(1, 1), 0);
+    struct request r = read_request(terminal, 10);
+    assert_int_equal(call(&r), -SIGTTIN);
+    assert_int_equal(got.reply.flags, WIRE_STOP);
+    assert_int_equal(call_flags(&r, WIRE_NOSTOP), -EIO);
+    r = write_request(terminal, "no TOSTOP");
+    assert_int_equal(call(&r), 9);
+    assert_int_equal(tcgetattr(terminal, &modes), 0);
+    r = request(SYS_ioctl);
+    r.wire.args[0] = (uint64_t)terminal;
+    r.wire.args[1] = TCSBRK;
+    r.wire.args[2] = 1;
+    assert_int_equal(call(&r), -SIGTTOU);
+    assert_int_equal(call_flags(&r, WIRE_NOSTOP), 0);
+    modes.c_lflag |= TOSTOP;
+    signal(SIGTTOU, SIG_IGN);
+    assert_int_equal(tcsetattr(terminal, TCSANOW, &modes), 0);
+    r = write_request(terminal, "TOSTOP");
+    assert_int_equal(call(&r), -SIGTTOU);
+    assert_int_equal(got.reply.flags, WIRE_STOP);
+    tcsetpgrp(terminal, getpgrp());
+    assert_int_equal(call_flags(&r, 0), 6);
+    assert_int_equal(got.reply.flags, 0);
+}
+
+static void a_background_process_is_stopped_not_the_executor(void **state)
+{
+    int status;
+    pid_t foreground, session = fork();
+    if (session == 0) {
+        int terminal = become_background(&foreground);
+        signal(SIGTTIN, SIG_IGN);
+        signal(SIGTTOU, SIG_IGN); /* as a shadow has them */
+        start(state);
+        use_terminal(terminal);
+        kill(foreground, SIGKILL);
+        _exit(finish(state));
+    }
+    assert_int_equal(waitpid(session, &status, 0), session);
+    assert_int_equal(status, 0);
+}
+
 static void limits_are_the_programs(void **state)
 {
     struct rlimit limit, lower;
@@ -804,6 +878,7 @@ int main(void)
         TEST(messages_carry_descriptors),
         TEST(cut_anywhere_nothing_is_lost_or_doubled),
         TEST(signals_come_by_signalfd),
+        cmocka_unit_test(a_background_process_is_stopped_not_the_executor),
         TEST(limits_are_the_programs),
         TEST(its_own_descriptors_are_not_listed),
         TEST(the_table_can_be_listed),
