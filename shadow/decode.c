@@ -53,11 +53,12 @@ static int check_sized_by_pointer(const struct plan *p, int i)
     return p->request.out[i] <= WIRE_DATA && p->request.out[i] <= size;
 }
 
+/* With its head, which must be there. */
 static uint64_t message_size(const struct plan *p, int i)
 {
     struct wire_msg m;
     if (p->request.in[i] < sizeof m)
-        return 0;
+        return UINT64_MAX;
     memcpy(&m, p->in[i], sizeof m);
     return sizeof m + (uint64_t)m.name + m.control + m.data;
 }
