@@ -25,18 +25,32 @@ struct ahead {
     unsigned char data[AHEAD];
 };
 
+/* Of a descriptor: the program is the file's only user; besides, the only descriptor with that
+ * offset. */
+enum { SOLE = 1, BUFFERED = 2 };
+
 static struct {
     int lock;
     uint32_t count; /* of buffered descriptors */
-    uint8_t buffered[FDS];
+    uint8_t states[FDS];
     struct ring *ring;                           /* NULL: none yet */
     struct ring_failure failures[RING_FAILURES]; /* of rings that are no more */
     struct ahead ahead[AHEAD_FILES];
 } behind = {.ahead = {[0 ... AHEAD_FILES - 1] = {.fd = -1}}};
 
-int behind_has(long fd)
+static int is(long fd, int state)
 {
-    return fd >= 0 && fd < FDS && behind.buffered[fd];
+    return fd >= 0 && fd < FDS && behind.states[fd] & state;
+}
+
+static int is_buffered(long fd)
+{
+    return is(fd, BUFFERED);
+}
+
+int behind_is_sole(long fd)
+{
+    return is(fd, SOLE);
 }
 
 /* --- reading ahead --- */
@@ -223,46 +237,20 @@ static int write_behind(struct remote_call *call, long number, const long *args,
 
 /* --- descriptors --- */
 
-static void forget(long from, long to)
+static void set_state(long fd, uint8_t state)
 {
+    if (fd < 0 || fd >= FDS)
+        return;
     lock_take(&behind.lock);
-    for (long fd = from; fd <= to && fd < FDS; fd++) {
-        behind.count -= behind.buffered[fd];
-        behind.buffered[fd] = 0;
-    }
+    behind.count += (state != 0) - (uint32_t)(behind.states[fd] != 0);
+    behind.states[fd] = state;
     lock_release(&behind.lock);
 }
 
-static void begin(long fd)
-{
-    lock_take(&behind.lock);
-    behind.count += !behind.buffered[fd];
-    behind.buffered[fd] = 1;
-    lock_release(&behind.lock);
-}
-
-void behind_adopt(long fd, const char *path)
-{
-    if (fd < FDS && policy_of(remote.policy, path) == POLICY_BUFFER)
-        begin(fd);
-}
-
-void behind_opened(struct remote_call *call, long fd, const char *path)
-{
-    struct remote_thread *t = remote_thread();
-    if (!*remote.policy || fd >= FDS || policy_of(remote.policy, path) != POLICY_BUFFER)
-        return;
-    const long stat[CALL_ARGS] = {fd, (long)&t->stat};
-    if (remote_forward(call, SYS_fstat, stat) != 0 || !S_ISREG(t->stat.st_mode))
-        return;
-    begin(fd);
-}
-
-/* Does the call make another way to the same open file, or end the descriptor? */
-static int ends_buffering(long number, const long *args)
+/* Does the call make another way to the same open file? */
+static int is_copy(long number, const long *args)
 {
     switch (number) {
-    case SYS_close:
     case SYS_dup:
     case SYS_dup2:
     case SYS_dup3:
@@ -273,13 +261,38 @@ static int ends_buffering(long number, const long *args)
     return 0;
 }
 
+void behind_adopt(long fd, const char *path)
+{
+    if (fd < FDS && policy_of(remote.policy, path) == POLICY_BUFFER)
+        set_state(fd, SOLE | BUFFERED);
+}
+
+void behind_copied(long number, const long *args, long fd)
+{
+    if (is_copy(number, args) && fd != args[0])
+        set_state(fd, is(args[0], SOLE) ? SOLE : 0);
+}
+
+void behind_opened(struct remote_call *call, long fd, const char *path)
+{
+    struct remote_thread *t = remote_thread();
+    if (!*remote.policy || fd >= FDS || policy_of(remote.policy, path) != POLICY_BUFFER)
+        return;
+    const long stat[CALL_ARGS] = {fd, (long)&t->stat};
+    if (remote_forward(call, SYS_fstat, stat) != 0 || !S_ISREG(t->stat.st_mode))
+        return;
+    set_state(fd, SOLE | BUFFERED);
+}
+
 /* Settles what the call could tell about descriptor `fd`; the error of an earlier write. */
 static int settle(struct remote_call *call, long number, const long *args, long fd)
 {
     settle_read(call, (int)fd);
     int error = failure((int)fd);
-    if (ends_buffering(number, args))
-        forget(fd, fd);
+    if (is_copy(number, args))
+        set_state(args[0], behind.states[args[0]] & SOLE);
+    if (number == SYS_close || ((number == SYS_dup2 || number == SYS_dup3) && fd == args[1]))
+        set_state(fd, 0);
     return error;
 }
 
@@ -308,11 +321,13 @@ static int settle_arguments(struct remote_call *call, const struct call *row, lo
 {
     int error = 0;
     for (int i = 0; i < CALL_ARGS; i++)
-        if ((row->args[i].kind == ARG_FD || row->args[i].kind == ARG_DIRFD) && behind_has(args[i]))
+        if ((row->args[i].kind == ARG_FD || row->args[i].kind == ARG_DIRFD) &&
+            is(args[i], SOLE | BUFFERED))
             error = settle(call, number, args, args[i]);
     if (is_wide(number)) {
         settle_all(call);
-        forget(0, FDS - 1);
+        for (long fd = 0; fd < FDS; fd++)
+            set_state(fd, 0);
     }
     *result = error;
     if (error)
@@ -325,7 +340,7 @@ int behind_call(struct remote_call *call, const struct call *row, long number, c
 {
     if (!behind.count)
         return 0;
-    if (!behind_has(args[0]) ||
+    if (!is_buffered(args[0]) ||
         (number != SYS_read && number != SYS_write && number != SYS_pwrite64))
         return settle_arguments(call, row, number, args, result);
     if ((*result = failure((int)args[0])))

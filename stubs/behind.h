@@ -25,7 +25,10 @@ int behind_call(struct remote_call *call, const struct call *row, long number, c
 void behind_opened(struct remote_call *call, long fd, const char *path);
 
 /* Is it a file of which only this program is a user? */
-int behind_has(long fd);
+int behind_is_sole(long fd);
+
+/* After a call that may have made descriptor `fd` a copy. */
+void behind_copied(long number, const long *args, long fd);
 
 /* Remote I/O begins, with a regular file open that no other descriptor of the program shares. */
 void behind_adopt(long fd, const char *path);

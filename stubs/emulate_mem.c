@@ -89,9 +89,9 @@ static long map_shared(struct remote_call *call, size_t file_size)
     const long *a = call->args;
     const long flags[CALL_ARGS] = {a[4], F_GETFL};
     int writable = (remote_forward(call, SYS_fcntl, flags) & O_ACCMODE) == O_RDWR;
-    if (a[2] & PROT_WRITE && (!writable || !behind_has(a[4])))
+    if (a[2] & PROT_WRITE && (!writable || !behind_is_sole(a[4])))
         return writable ? -ENODEV : -EACCES;
-    int written_back = writable && behind_has(a[4]);
+    int written_back = writable && behind_is_sole(a[4]);
     long at = map_copy(call, file_size);
     if (raw_failed(at) || !written_back)
         return at;

@@ -284,8 +284,10 @@ static long after(struct remote_call *call, const struct call *row, long number,
                   uint64_t mask, long result)
 {
     const struct channel *c = &remote_thread()->channel;
-    if (result >= 0)
+    if (result >= 0) {
         note_signalfd(number, args);
+        behind_copied(number, args, result);
+    }
     if (result >= 0 && (number == SYS_openat || number == SYS_open || number == SYS_creat))
         behind_opened(call, result, remote_thread()->encoded.strings[0]);
     if (result == -EPIPE && number != SYS_connect &&
