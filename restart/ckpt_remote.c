@@ -6,6 +6,7 @@
 
 #include "restart/ckpt.h"
 #include "restart/ckpt_remote.h"
+#include "restart/ckpt_rendezvous.h"
 #include "restart/fds.h"
 #include "restart/resume.h"
 #include "stubs/agent.h"
@@ -91,12 +92,13 @@ static void adopt_files(const struct fds_header *h)
 
 /* With REMOTE_OFF stubs and net make the calls here: so they can be put in place, and taken out,
  * before and after anything else. */
-static long divert(void)
+static long divert(unsigned threads)
 {
     long result = net_arm();
     if (result)
         return ckpt_fail(result, "the net under the jumps (syscall user dispatch)", "");
-    result = entry_switch(1);
+    remote.threaded = threads > 1;
+    result = entry_switch(remote.threaded ? ENTRY_STUBS_THREADED : ENTRY_STUBS);
     if (!result)
         return 0;
     net_disarm();
@@ -105,7 +107,7 @@ static long divert(void)
 
 static void undivert(void)
 {
-    entry_switch(0);
+    entry_switch(ENTRY_HOME);
     net_disarm();
 }
 
@@ -118,7 +120,7 @@ long remote_begin(struct link *link, const char *policy)
     if (result)
         return ckpt_fail(result, "cannot list the descriptors", "");
     take_terminals(table.data);
-    result = divert();
+    result = divert(rendezvous_count());
     if (!result && (result = hand_over(link, &table)))
         undivert();
     if (!result) {
@@ -388,7 +390,7 @@ void remote_resume(void)
         shared_come_home();
         return;
     }
-    if (divert() != 0)
+    if (divert(resume_process.thread_count) != 0)
         return;
     remote.pid = known;
     remote.parent = resume_process.parent;

@@ -170,6 +170,7 @@ struct call {
 
 enum function_how {
     FUNCTION_DIRECT, /* the kernel's result, or -1 and errno */
+    FUNCTION_POINT,  /* as that; a cancellation point: in a program with threads, BY_NET */
     FUNCTION_ERRNUM, /* 0, or the error number itself */
     FUNCTION_BY_NET, /* does more than the call: goes on in libc, and the net catches the call */
 };

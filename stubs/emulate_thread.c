@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "stubs/emulate.h"
+#include "stubs/entry.h"
 #include "stubs/mem.h"
 #include "stubs/net.h"
 #include "stubs/raw.h"
@@ -40,12 +41,20 @@ static long prepare(const struct remote_call *call, uintptr_t top, uintptr_t *fr
     return (long)(below - START);
 }
 
+/* From the first further thread on, cancellation points must be libc's. */
+static void expect_threads(void)
+{
+    if (!__atomic_exchange_n(&remote.threaded, 1, __ATOMIC_ACQ_REL))
+        entry_switch(ENTRY_STUBS_THREADED);
+}
+
 long emulate_clone(struct remote_call *call)
 {
     long args[CALL_ARGS];
     uintptr_t frame;
     if ((call->args[0] & THREAD) != THREAD || !call->frame)
         return -ENOSYS;
+    expect_threads();
     memcpy(args, call->args, sizeof args);
     args[1] = prepare(call, (uintptr_t)args[1], &frame);
     return args[1] < 0 && args[1] > -4096 ? args[1] : net_clone(call->number, args, frame);
@@ -62,6 +71,7 @@ long emulate_clone3(struct remote_call *call)
         return -EFAULT;
     if ((clone.flags & THREAD) != THREAD || !call->frame)
         return -ENOSYS;
+    expect_threads();
     long top = prepare(call, clone.stack + clone.stack_size, &frame);
     if (raw_failed(top))
         return top;

@@ -58,22 +58,28 @@ long entry_main(unsigned function, const long *args)
     return report(row, result);
 }
 
-static void turn(const struct hijack_patch *patch, uint64_t slot, int to_stub)
+static int has_stub(const struct call_function *row, enum entry_way way)
 {
-    uint64_t *pointer = (uint64_t *)(slot + JUMP_SWITCH);
-    int has_stub =
-        functions[patch->function].how != FUNCTION_BY_NET && hijack_params.errno_location;
-    *pointer = to_stub && has_stub ? (uint64_t)entry_stubs + ENTRY_SIZE * patch->function
-                                   : slot + JUMP_HOME;
+    if (way == ENTRY_HOME || !hijack_params.errno_location || row->how == FUNCTION_BY_NET)
+        return 0;
+    return row->how != FUNCTION_POINT || way == ENTRY_STUBS;
 }
 
-long entry_switch(int to_stubs)
+static void turn(const struct hijack_patch *patch, uint64_t slot, enum entry_way way)
+{
+    uint64_t *pointer = (uint64_t *)(slot + JUMP_SWITCH);
+    *pointer = has_stub(&functions[patch->function], way)
+                   ? (uint64_t)entry_stubs + ENTRY_SIZE * patch->function
+                   : slot + JUMP_HOME;
+}
+
+long entry_switch(enum entry_way way)
 {
     const struct hijack_record *r = &hijack_record;
     long result = raw(SYS_mprotect, r->island, r->island_size, PROT_READ | PROT_WRITE | PROT_EXEC);
     if (result)
         result = raw(SYS_mprotect, r->island, r->island_size, PROT_READ | PROT_WRITE);
     for (uint32_t i = 0; !result && i < r->patch_count; i++)
-        turn(&r->patches[i], r->island + i * JUMP_SLOT, to_stubs);
+        turn(&r->patches[i], r->island + i * JUMP_SLOT, way);
     return result ? result : raw(SYS_mprotect, r->island, r->island_size, PROT_READ | PROT_EXEC);
 }

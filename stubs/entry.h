@@ -3,8 +3,8 @@
  * 3.2).
  *
  * A stub is entered as if it were the function of libc that was replaced, and returns to the
- * function's caller, with the function's result and errno. There is one for each DIRECT and ERRNUM
- * row of calls.def; BY_NET functions stay at home. entry_switch() turns all slots of the island
+ * function's caller, with the function's result and errno. There is one for each row of
+ * calls.def but the BY_NET ones, which stay at home. entry_switch() turns all slots of the island
  * (driver/jump.h) to their stubs or back home: one store of a pointer each.
  */
 #ifndef STUBS_ENTRY_H
@@ -18,7 +18,9 @@ extern const unsigned char entry_stubs[];
 /* Called by a stub with the function's arguments; the function's result. */
 long entry_main(unsigned function, const long *args);
 
-/* Turns all slots. 0 or -errno (mprotect). Nobody may be inside a slot. */
-long entry_switch(int to_stubs);
+/* Turns all slots. With threads the cancellation points stay in libc, which knows how to cancel. 0
+ * or -errno (mprotect). */
+enum entry_way { ENTRY_HOME, ENTRY_STUBS, ENTRY_STUBS_THREADED };
+long entry_switch(enum entry_way way);
 
 #endif

@@ -84,17 +84,22 @@ static int is_handled(int signal, int *restarts)
     return action[0] != (uintptr_t)SIG_DFL && action[0] != (uintptr_t)SIG_IGN;
 }
 
-int remote_deliver(uint64_t mask, int *restarts)
+/* The first of the pending signals outside `mask` that has a handler of the program's, or 0. */
+static int pending_handled(uint64_t mask, int *restarts)
 {
     uint64_t pending = 0;
-    int first = 0;
     raw(SYS_rt_sigpending, &pending, sizeof pending);
-    for (int s = 1; s <= 64 && !first; s++)
+    for (int s = 1; s <= 64; s++)
         if (pending & ~mask & REMOTE_SIGNAL(s) && is_handled(s, restarts))
-            first = s;
+            return s;
+    return 0;
+}
+
+/* Lets the signals outside `mask` be delivered that are pending. */
+static void deliver(uint64_t mask)
+{
     set_mask(mask);
     set_mask(REMOTE_ALL);
-    return first;
 }
 
 /* What the kernel would have sent to the caller itself. */
@@ -225,13 +230,30 @@ static void stop_for_terminal(struct remote_call *call, int signal)
 
 /* --- one request --- */
 
-/* CALL_AGAIN when it was ended by a signal and must be made again. */
+/* A signal has ended the call before it did anything. Its handler is best entered from the
+ * program's own `syscall` instruction, as after the kernel's: then libc finds its cancellation
+ * points, and debuggers the stack. Otherwise from here, in a window. -EINTR, or CALL_AGAIN. */
 #define CALL_AGAIN (-512)
+static long interrupted(struct remote_call *call, const struct call *row, uint64_t mask)
+{
+    int restarts = 0;
+    int handled = pending_handled(mask, &restarts);
+    long result = handled && (!restarts || row->detail == CALL_INTERRUPTED) ? -EINTR : CALL_AGAIN;
+    if (handled && call->plain && mask == *call->mask) {
+        call->again = result == CALL_AGAIN;
+        return -EINTR;
+    }
+    deliver(mask);
+    if (remote.signalfds && remote.mode != REMOTE_OFF)
+        pass_signals(call);
+    return result;
+}
+
+/* CALL_AGAIN when it was ended by a signal and must be made again. */
 static long forward_once(struct remote_call *call, const struct call *row, long number,
                          const long *args, uint64_t mask)
 {
     struct remote_thread *t = remote_thread();
-    int restarts = 0;
     if (!t)
         return -ENOMEM;
     struct channel *c = &t->channel;
@@ -246,10 +268,7 @@ static long forward_once(struct remote_call *call, const struct call *row, long 
         stop_for_terminal(call, (int)-result);
     else if (!(c->reply.reply.flags & WIRE_CANCELED))
         return result;
-    int handled = remote_deliver(mask, &restarts);
-    if (remote.signalfds && remote.mode != REMOTE_OFF)
-        pass_signals(call);
-    return handled && (!restarts || row->detail == CALL_INTERRUPTED) ? -EINTR : CALL_AGAIN;
+    return interrupted(call, row, mask);
 }
 
 /* Reading and writing a regular file stops short only at its end or when the disk is full: what a
@@ -318,6 +337,7 @@ long remote_forward(struct remote_call *call, long number, const long *args)
         return result;
     if (remote.signalfds && number != SYS_rt_sigqueueinfo)
         pass_signals(call);
+    call->plain = call->frame && args == call->args;
     while ((result = forward_once(call, row, number, now, mask)) == CALL_AGAIN) {
         if (remote.mode == REMOTE_OFF)
             return remote_local(call, number, now);

@@ -14,7 +14,7 @@
  * again, as the kernel does (signal(7)).
  *
  * Invariants: while we are at work every signal is blocked, and delivered only in the windows of
- * remote_deliver(), when no call is under way and nothing but the stack holds our state. So a
+ * remote_call(), when no call is under way and nothing but the stack holds our state. So a
  * handler of the program's may make calls itself, or leave by longjmp; and a checkpoint - the
  * handler of the checkpoint signal - finds no call half done. It may find us on the stack: after
  * a restart at home the same code goes on and makes the call here (REMOTE_OFF).
@@ -40,10 +40,10 @@ enum remote_mode {
 
 /* Part of the image: a restart decides the mode anew. The mutator looks at the mode. */
 struct remote {
-    uint32_t mode;  /* enum remote_mode */
-    int32_t pid;    /* that the program knows */
-    int32_t parent; /* its parent's */
-    uint32_t padding;
+    uint32_t mode;         /* enum remote_mode */
+    int32_t pid;           /* that the program knows */
+    int32_t parent;        /* its parent's */
+    int32_t threaded;      /* it has, or has had, more than one thread (entry.h) */
     uint64_t signalfds;    /* union of the masks of its signalfds, which are at home: bit s-1 */
     struct rlimit files;   /* RLIMIT_NOFILE as the program has set it: ours is as high as allowed */
     char executable[4096]; /* the program's file at home */
@@ -58,6 +58,8 @@ struct remote_call {
     uint64_t *mask;    /* the program's signal mask: in effect again when the call returns */
     ucontext_t *frame; /* of the trapped call; NULL from a stub */
     uint32_t flags;    /* for the request: WIRE_NOSTOP */
+    int plain;         /* trapped, and nothing but the one call at home: can be issued again */
+    int again;         /* issue it again, once what is pending has been delivered */
 };
 
 /* Does the call. All signals are blocked; *call->mask holds the program's mask and may be changed.
@@ -68,10 +70,6 @@ long remote_call(struct remote_call *call);
 long remote_forward(struct remote_call *call, long number, const long *args);
 /* Makes the call in this process; where it may wait, the program's mask is in effect. */
 long remote_local(struct remote_call *call, long number, const long *args);
-
-/* Lets the signals outside `mask` be delivered that are pending. Returns 0, or the first of them
- * that has a handler of the program's; `*restarts` then says whether that has SA_RESTART. */
-int remote_deliver(uint64_t mask, int *restarts);
 
 /* All signals but those that cannot be blocked, and SIGSYS, which the program must not block. */
 #define REMOTE_ALL       (~0ULL)

@@ -17,6 +17,7 @@
 #define USER_DISPATCH   2 /* si_code: SYS_USER_DISPATCH, asm-generic/siginfo.h */
 #define KERNEL_RESTORER 0x04000000
 #define PAGE            4096
+#define SYSCALL_SIZE    2
 
 /* Of the linker: our text, to the end of its last page, where the mutator's server may stand. */
 extern const char __ehdr_start[] __attribute__((visibility("hidden")));
@@ -139,5 +140,9 @@ ucontext_t *net_main(int signal, const siginfo_t *info, ucontext_t *frame)
     if (call.number == SYS_rt_sigreturn)
         return program_frame((ucontext_t *)g[REG_RSP]);
     g[REG_RAX] = remote_call(&call);
+    if (call.again) {
+        g[REG_RIP] -= SYSCALL_SIZE;
+        g[REG_RAX] = call.number;
+    }
     return frame;
 }
