@@ -162,6 +162,7 @@ static int prepare(struct hijack *h, struct failure *f)
     int code = refuse_unfit(h, f);
     if (code == 0)
         code = target_open(&h->target, h->options->pid, h->options->trace, f);
+    h->target.patience_ms = h->options->safe_point_ms;
     if (code == 0 && agent_loaded(&h->target))
         code = fail(f, -EEXIST,
                     "process %d is hijacked already (or a hijack was cut short): gdb-hijack "

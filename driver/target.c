@@ -12,10 +12,9 @@
 #include "driver/masks.h"
 #include "driver/target.h"
 
-/* What one thread that does not stop may cost: while it is waited for the others stand still. */
-#define STOPPABLE_MS    10000 /* they run */
-#define ATTACH_MS       5000
-#define ATTACH_ALONE_MS 20000 /* nobody else stands still */
+/* How long a thread that does not stop is waited for by the attach. */
+#define ATTACH_MS       5000 /* the others stand still */
+#define ATTACH_ALONE_MS 20000
 
 uint64_t target_now(void)
 {
@@ -191,7 +190,7 @@ int target_attach(struct target *target, struct failure *f)
         return fail(f, -EBUSY,
                     "process %d was stopped by a signal; let it go on first: kill -CONT %d",
                     (int)target->info.pid, (int)target->info.pid);
-    int code = threads_wait_stoppable(target->info.pid, STOPPABLE_MS, f);
+    int code = threads_wait_stoppable(target->info.pid, target->patience_ms, f);
     if (code < 0)
         return code;
     stands_still(target);

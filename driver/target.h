@@ -33,9 +33,11 @@ struct target {
         taddr threads[HIJACK_MAX_UNBLOCKED];
     } masks;
     enum safepoint_purpose purpose; /* what will be called in it; set by the caller */
-    bool served;                    /* the server is in it, or may be */
-    taddr scratch; /* memory of ours in the target while it is served: strings below, stack above;
-                      0: none */
+    int own_signal;                 /* that no thread may be about to handle; 0: none */
+    int patience_ms; /* how long to wait for a thread that cannot be stopped; set by the caller */
+    bool served;     /* the server is in it, or may be */
+    taddr scratch;   /* memory of ours in the target while it is served: strings below, stack above;
+                        0: none */
     taddr scratch_wanted;         /* where it is or would be; 0: the server never answered */
     char where[SAFEPOINT_REASON]; /* the function it was stopped in, for the user; or "" */
     bool stop_left;               /* an attach failed: the stop that it sent may come yet */

@@ -85,6 +85,8 @@ static bool may_all_stay(struct target *target, target_unsafe *extra, void *cont
             continue;
         if (is_left_over(target, thread))
             snprintf(reason, SAFEPOINT_REASON, "still in the code of an earlier gdb-hijack");
+        else if (thread->signal && thread->signal == target->own_signal)
+            snprintf(reason, SAFEPOINT_REASON, "about to take a checkpoint");
         else if (!is_unsafe_to(target, extra, context, thread, reason))
             continue;
         return false;

@@ -28,12 +28,16 @@ static int peek_record(const struct target *target, struct hijack_record *record
 }
 
 /* Where the target must be stopped for undoing: the loader says. Unknown when loading was cut
- * short; then `otherwise`. */
-static enum safepoint_purpose purpose(const struct target *target, enum safepoint_purpose otherwise)
+ * short; then `otherwise`. And not where a thread is to be given the checkpoint signal, which will
+ * have no handler any more. */
+static void set_purpose(struct target *target, enum safepoint_purpose otherwise)
 {
     struct hijack_record record;
+    struct hijack_params params;
     bool recorded = peek_record(target, &record) == 0 && (record.handle || record.library_size);
-    return recorded ? load_recorded(&record)->purpose : otherwise;
+    target->purpose = recorded ? load_recorded(&record)->purpose : otherwise;
+    if (agent_peek(target->info.pid, "hijack_params", &params, sizeof params) == 0)
+        target->own_signal = params.signal;
 }
 
 int undo_unsafe(void *context, const struct target *target, const taddr *places, size_t count,
@@ -194,7 +198,7 @@ static int undo_with_new_gdb(struct target *target, const struct hijack_options 
     char detail[256];
     if (is_remote(target) && remote_io_end(target->info.pid, detail, sizeof detail, f) != ASK_DONE)
         return f->code;
-    target->purpose = purpose(target, target->purpose);
+    set_purpose(target, target->purpose);
     int code = target_retake(target, options->trace, HIJACK_SAFE_POINT_MS, undo_unsafe, NULL, f);
     if (code == 0)
         code = refuse_remote(target, f);
@@ -278,7 +282,7 @@ static int release_steps(struct target *target, struct steps *steps, struct fail
     if (code < 0)
         return code;
     steps_end(steps, "gdb %s", inferior_gdb_version(target->inferior));
-    target->purpose = purpose(target, SAFEPOINT_FOR_LIBC);
+    set_purpose(target, SAFEPOINT_FOR_LIBC);
     code = steps_begin(steps, "safe point", f);
     if (code == 0)
         code = target_find_safe_point(target, steps->options->safe_point_ms, undo_unsafe, NULL, f);
@@ -327,6 +331,7 @@ enum hijack_outcome release_run(const struct hijack_options *options, struct hij
     struct steps steps = {.options = options};
     enum hijack_outcome outcome = HIJACK_REFUSED;
     int code = target_open(&target, options->pid, options->trace, f);
+    target.patience_ms = options->safe_point_ms;
     if (code == 0 && !agent_loaded(&target))
         code = fail(f, -ENOENT, "process %d is not hijacked", (int)options->pid);
     if (code == 0)

@@ -26,6 +26,8 @@ same_but_threads() { same '^map |^Threads:|^SigBlk:'; }
 @test "threads created and ended all the time, musl" { SAME=same_but_threads goes_through musl/storm; }
 @test "every synchronisation object, in use" { SAME=same_but_threads goes_through sync; }
 @test "every synchronisation object, in use, musl" { SAME=same_but_threads goes_through musl/sync; }
+@test "signals for single threads all the time: none lost, none new" { goes_through threads_signals; }
+@test "signals for single threads all the time, musl" { goes_through musl/threads_signals; }
 
 @test "dlopen waits for the lock of a thread that runs meanwhile" {
     start_target loading
@@ -69,7 +71,29 @@ threading.Thread(target=signal.sigwait, args=(every,)).start()
 print("ready", flush=True)
 time.sleep(1000)'
     wait_until test -s "$DIR/out"
-    wait_until grep -q "^128 " /proc/"$PID"/task/*/syscall
+    wait_until eval 'grep -q "^128 " /proc/$PID/task/*/syscall' # rt_sigtimedwait
     expect 1 gdb_hijack "$PID"
     grep -q "waits for every signal" <<<"$errors"
+}
+
+@test "a thread in a vfork cannot be stopped: named, and the others run on meanwhile" {
+    gcc -O1 -w -x c -pthread -o "$DIR/vforking" - <<<'#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+static void *spawn(void *p) { if (!vfork()) { sleep(1000); _exit(0); } return p; }
+static void *count(void *p) { for (long n = 0;; n++) { printf("%ld\n", n); fflush(stdout); usleep(1000); } return p; }
+int main(void) {
+    pthread_t thread;
+    pthread_create(&thread, 0, spawn, 0);
+    pthread_create(&thread, 0, count, 0);
+    for (;;) pause();
+}'
+    start "$DIR/vforking"
+    wait_until eval 'grep -q "^[^)]*) D" /proc/$PID/task/*/stat'
+    STARTED+=("$(pgrep -P "$PID")")
+    expect 1 gdb_hijack --wait 1 "$PID"
+    grep -q "thread [0-9]* (vforking) of process $PID .*cannot be stopped" <<<"$errors"
+    untraced
+    seen=$(wc -l <"$DIR/out")
+    wait_until eval '[ "$(wc -l <"$DIR/out")" -gt "$seen" ]'
 }
