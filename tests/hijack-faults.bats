@@ -36,27 +36,39 @@ shadow_is_gone() {
     done
 }
 
-# gdb_killed VARIABLE: at command 1, 2, ... until the hijack gets through
+# gdb_killed VARIABLE FIRST [EVERY]: $PID's, at command FIRST and every one, or every EVERYth, from there until the hijack gets
+# through
 gdb_killed() {
     local n
-    start_blocked read
     snapshot before
-    for ((n = 1; n < 500; n++)); do
+    for ((n = $2; n < 500; n += ${3:-1})); do
         attempt "$1=$n"
         [ "$status" -ne 0 ] || break
         [ "$status" -eq 3 ] || [ "$status" -eq 1 ] || complain "$1=$n: status $status: $errors"
         [ -n "$errors" ] || complain "$1=$n: no message"
         unharmed || complain "$1=$n: $errors"
     done
-    [ "$n" -gt 10 ] # or else nothing was injected
+    [ "$n" -gt 20 ] # or else nothing was injected
     echo "# got through at command $n" >&3
     release
     unharmed
     finish
 }
 
-@test "gdb killed right after each command in turn" { gdb_killed HIJACK_FAULT_GDB; }
-@test "gdb killed right before each command in turn" { gdb_killed HIJACK_FAULT_GDB_BEFORE; }
+@test "gdb killed right after each command in turn" {
+    start_blocked read
+    gdb_killed HIJACK_FAULT_GDB 1
+}
+
+@test "gdb killed right before each command in turn" {
+    start_blocked read
+    gdb_killed HIJACK_FAULT_GDB_BEFORE 1
+}
+
+@test "gdb killed right after each command in turn, with threads" {
+    start_target threads_blocked restarted
+    gdb_killed HIJACK_FAULT_GDB 15 2 # it attaches with the 15th
+}
 
 # as_said: the hijack has gone, and so says the release; or it stands, and works
 as_said() {
@@ -83,8 +95,7 @@ as_said() {
     finish
 }
 
-@test "each step fails in turn: rolled back, status 3; before the first change status 1" {
-    start_blocked epoll_wait
+each_step_fails() {
     snapshot before
     for step in "${STEPS[@]}"; do
         attempt HIJACK_FAULT_FAIL="$step"
@@ -96,9 +107,20 @@ as_said() {
     finish
 }
 
-@test "the mutator is killed at each step in turn: the program goes on, and can be released or hijacked" {
+@test "each step fails in turn: rolled back, status 3; before the first change status 1" {
+    start_blocked epoll_wait
+    each_step_fails
+}
+
+@test "each step fails in turn, with threads" {
+    start_target threads_blocked
+    each_step_fails
+}
+
+# mutator_killed START...: at each step of the program that this starts
+mutator_killed() {
     for step in "${STEPS[@]}"; do
-        start_blocked poll # epoll_wait would return EINTR: README, Limits
+        "$@"
         snapshot before
         attempt HIJACK_FAULT_STEP="$step"
         [ "$status" -eq 137 ] || complain "$step: status $status: $errors"
@@ -114,6 +136,14 @@ as_said() {
         unharmed
         finish
     done
+}
+
+@test "the mutator is killed at each step in turn: the program goes on, and can be released or hijacked" {
+    mutator_killed start_blocked epoll_wait
+}
+
+@test "the mutator is killed at each step in turn, with threads" {
+    mutator_killed start_target threads_blocked
 }
 
 @test "the program is killed in the middle: status 4, nothing left behind" {
