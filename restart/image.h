@@ -190,8 +190,16 @@ struct image_process {
     int32_t padding;
 };
 
+/* A word of memory that is the id of the thread that holds a lock. */
+struct resume_owner {
+    uint64_t address;
+    int32_t then;
+    int32_t padding;
+};
+
 /* What the restart library hands to resume_entry(). */
 struct resume_handover {
+    uint64_t owners, owner_count; /* struct resume_owner[], in one of the following */
     uint64_t unmap[8][2]; /* start, size: library, plan, stack; end with a size of 0 */
 };
 

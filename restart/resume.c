@@ -115,11 +115,12 @@ static void set_attributes(void)
 /* Threads first: what the process may do less of than this command, it must not be denied now. */
 uint64_t resume_main(const struct resume_handover *handover)
 {
-    unmap(handover);
     set_actions();
     set_attributes();
     set_membarrier();
     uint64_t frame = resume_threads();
+    resume_owners((const void *)handover->owners, handover->owner_count);
+    unmap(handover);
     set_limits();
     set_timers();
     remote_resume();

@@ -9,6 +9,10 @@
 
 /* Sets the thread pointer and its like. */
 void resume_arch_thread(const struct image_thread *t);
+/* Does the thread go on with futex(2), to wait, or has it just waited? The address, else 0. */
+uint64_t resume_arch_waits_at(const struct image_thread *t);
+/* Puts `now` into each register that holds `then`, and returns the stack pointer. */
+uint64_t resume_arch_change_registers(const struct image_thread *t, int32_t then, int32_t now);
 /* Makes the kernel ready to load the frame's extended state. */
 void resume_arch_state(const struct image_thread *t);
 

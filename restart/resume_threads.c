@@ -18,6 +18,12 @@
 #define ROBUST_MAX 4096 /* more than the kernel itself looks at (ROBUST_LIST_LIMIT) */
 #define FAILED     3
 
+/* glibc's struct __pthread_mutex_s, from the lock word on */
+#define MUTEX_KIND   16
+#define MUTEX_KINDS  0x3b3u
+#define MUTEX_FULL   0x30u /* robust, priority inheriting */
+#define WAITER_STACK 512
+
 static const struct image_process *const p = &resume_process;
 
 static struct image_thread *thread(unsigned i)
@@ -34,12 +40,12 @@ static int peek(uint64_t address, void *to, size_t size)
 }
 
 /* Puts a new id where the old one stands, its flags kept. */
-static int change_id(uint64_t address, const struct image_thread *t)
+static int change_id(uint64_t address, int32_t then, int32_t now)
 {
     uint32_t word;
-    if (!peek(address, &word, sizeof word) || (int32_t)(word & FUTEX_TID_MASK) != t->tid)
+    if (!peek(address, &word, sizeof word) || (int32_t)(word & FUTEX_TID_MASK) != then)
         return 0;
-    *(volatile uint32_t *)address = (word & ~(uint32_t)FUTEX_TID_MASK) | (uint32_t)t->now;
+    *(volatile uint32_t *)address = (word & ~(uint32_t)FUTEX_TID_MASK) | (uint32_t)now;
     return 1;
 }
 
@@ -47,8 +53,8 @@ static int change_id(uint64_t address, const struct image_thread *t)
 static void change_owner(uint64_t entry, int64_t offset, const struct image_thread *t)
 {
     uint64_t lock = (entry & ~1ULL) + (uint64_t)offset; /* bit 0: a priority inheriting one */
-    if (change_id(lock, t))
-        change_id(lock + 8, t);
+    if (change_id(lock, t->tid, t->now))
+        change_id(lock + 8, t->tid, t->now);
 }
 
 static void change_robust(const struct image_thread *t)
@@ -72,10 +78,27 @@ static void change_robust(const struct image_thread *t)
 static void change_record(const struct image_thread *t)
 {
     uint64_t self = 0;
-    if (t->tid_address && change_id(t->tid_address, t))
+    if (t->tid_address && change_id(t->tid_address, t->tid, t->now))
         return;
     if (t->fs_base && peek(t->fs_base, &self, sizeof self) && self == t->fs_base)
-        change_id(t->fs_base + RESUME_ARCH_MUSL_TID, t);
+        change_id(t->fs_base + RESUME_ARCH_MUSL_TID, t->tid, t->now);
+}
+
+/* glibc reads the id once, before it waits for a robust or priority inheriting mutex, and makes it
+ * the owner's afterwards: it lies in the frame of __pthread_mutex_lock_full(), some words up the
+ * stack, or in a register. */
+static void change_waiter(const struct image_thread *t)
+{
+    uint64_t lock = resume_arch_waits_at(t);
+    uint32_t kind, word;
+    if (!lock || !peek(lock + MUTEX_KIND, &kind, sizeof kind) || kind & ~MUTEX_KINDS ||
+        !(kind & MUTEX_FULL))
+        return;
+    change_id(lock, t->tid, t->now); /* the kernel has made it the owner meanwhile */
+    uint64_t stack = resume_arch_change_registers(t, t->tid, t->now);
+    for (uint64_t at = stack; at < stack + WAITER_STACK; at += sizeof word)
+        if (peek(at, &word, sizeof word) && (int32_t)word == t->tid)
+            *(volatile uint32_t *)at = (uint32_t)t->now;
 }
 
 static void set_id(struct image_thread *t)
@@ -85,6 +108,7 @@ static void set_id(struct image_thread *t)
         return;
     change_record(t);
     change_robust(t);
+    change_waiter(t);
 }
 
 int32_t resume_thread_now(int32_t then)
@@ -93,6 +117,15 @@ int32_t resume_thread_now(int32_t then)
         if (thread(i)->tid == then)
             return thread(i)->now;
     return 0;
+}
+
+void resume_owners(const struct resume_owner *owners, uint64_t count)
+{
+    for (const struct resume_owner *o = owners; o < owners + count; o++) {
+        int32_t now = resume_thread_now(o->then);
+        if (now && now != o->then)
+            change_id(o->address, o->then, now);
+    }
 }
 
 /* --- a thread's state --- */

@@ -7,7 +7,8 @@
  *
  * Ids: each thread gets its old id where the kernel lets us choose (clone3(set_tid): root, or
  * CAP_CHECKPOINT_RESTORE) and it is free. A thread that gets another one has it written where libc
- * keeps it, and into the robust mutexes that it holds.
+ * keeps it, and into the locks that it holds: robust mutexes by its list of them, others where the
+ * starter has found them.
  */
 #ifndef RESTART_RESUME_THREADS_H
 #define RESTART_RESUME_THREADS_H
@@ -17,6 +18,9 @@
 /* The address of the main thread's signal frame; 0: it had ended. */
 uint64_t resume_threads(void);
 void resume_threads_go(void);
+
+/* Writes the new ids into locks that are held. After resume_threads(). */
+void resume_owners(const struct resume_owner *owners, uint64_t count);
 
 /* The id that the thread with id `then` has now. */
 int32_t resume_thread_now(int32_t then);

@@ -96,6 +96,10 @@ int process_check(struct image *image);
 /* Working directory (but for away) and the like. What is not allowed is left as it is. */
 int process_apply(struct image *image);
 
+/* Where in the image's memory ids of threads stand as owners of locks: *count of them, the caller's
+ * to free. After memory_read(). starter_owners.c. */
+int owners_find(struct image *image, struct resume_owner **owners, size_t *count);
+
 /* Where the restart library and the shadow's program lie: beside this one. */
 int starter_companion(struct image *image, const char *name, char *to, size_t size);
 /* The kernel's vdso, which the program keeps addresses in (starter_vdso.c): the same here, or can

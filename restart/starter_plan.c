@@ -74,6 +74,26 @@ static void plan_moves(const struct image *image, struct restart_plan *plan)
     }
 }
 
+/* The table of owners in a mapping of its own. */
+static int plan_owners(struct image *image, struct restart_plan *plan)
+{
+    struct resume_owner *owners;
+    size_t count;
+    int result = owners_find(image, &owners, &count);
+    size_t size = (count * sizeof *owners + IMAGE_PAGE) & ~(IMAGE_PAGE - 1);
+    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (!result && at == MAP_FAILED)
+        result =
+            image_fail(image, -errno, "no memory for the table of held locks: %s", strerror(errno));
+    if (!result) {
+        memcpy(at, owners, count * sizeof *owners);
+        plan->handover.owners = (uintptr_t)at, plan->handover.owner_count = count;
+        keep_for_now(plan, (uintptr_t)at, (uintptr_t)at + size);
+    }
+    free(owners);
+    return result;
+}
+
 /* --- the restart library --- */
 
 int starter_companion(struct image *image, const char *name, char *to, size_t size)
@@ -159,7 +179,7 @@ int plan_go(struct image *image, const struct starter_fds_session *session)
     sigset_t all;
     struct restart_plan *plan = new_plan(image);
     int result = plan ? vdso_plan(image, plan) : -ENOMEM;
-    if (result || (result = load_library(image, plan, &go)))
+    if (result || (result = plan_owners(image, plan)) || (result = load_library(image, plan, &go)))
         return result;
     plan_moves(image, plan);
     qsort(plan->keep, plan->keep_count, sizeof *plan->keep, by_start);

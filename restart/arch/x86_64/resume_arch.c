@@ -1,12 +1,17 @@
 /* resume_arch.c - x86-64: see restart/resume_arch.h. */
 #include <asm/prctl.h>
+#include <linux/futex.h>
 #include <ucontext.h>
 
 #include "restart/resume_arch.h"
+#include "stubs/mem.h"
 #include "stubs/raw.h"
 
 #ifndef ARCH_REQ_XCOMP_PERM
 #define ARCH_REQ_XCOMP_PERM 0x1023
+#endif
+#ifndef FUTEX_LOCK_PI2
+#define FUTEX_LOCK_PI2 13 /* Linux 5.14 */
 #endif
 #define TILE_DATA     18
 #define SOFTWARE_MASK 472 /* of the extended state: the features in it (struct _fpx_sw_bytes) */
@@ -15,6 +20,33 @@ void resume_arch_thread(const struct image_thread *t)
 {
     raw(SYS_arch_prctl, ARCH_SET_FS, t->fs_base);
     raw(SYS_arch_prctl, ARCH_SET_GS, t->gs_base);
+}
+
+/* Before the call, that is to issue it, or right behind, when it has just returned: the arguments
+ * are there in both cases. */
+uint64_t resume_arch_waits_at(const struct image_thread *t)
+{
+    static const unsigned char instruction[] = {0x0f, 0x05}; /* syscall */
+    const greg_t *g = ((const ucontext_t *)t->frame)->uc_mcontext.gregs;
+    int command = (int)g[REG_RSI] & FUTEX_CMD_MASK;
+    const unsigned char *pc = (const void *)g[REG_RIP];
+    int before = g[REG_RAX] == SYS_futex && memcmp(pc, instruction, sizeof instruction) == 0;
+    if (!before && memcmp(pc - sizeof instruction, instruction, sizeof instruction) != 0)
+        return 0;
+    return command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET || command == FUTEX_LOCK_PI ||
+                   command == FUTEX_LOCK_PI2
+               ? (uint64_t)g[REG_RDI]
+               : 0;
+}
+
+uint64_t resume_arch_change_registers(const struct image_thread *t, int32_t then, int32_t now)
+{
+    static const unsigned char preserved[] = {REG_RBX, REG_RBP, REG_R12, REG_R13, REG_R14, REG_R15};
+    greg_t *g = ((ucontext_t *)t->frame)->uc_mcontext.gregs;
+    for (unsigned i = 0; i < sizeof preserved; i++)
+        if (g[preserved[i]] == then)
+            g[preserved[i]] = now;
+    return (uint64_t)g[REG_RSP];
 }
 
 /* Until a process has used a tile its state has no room for tiles, and rt_sigreturn would silently

@@ -1,0 +1,183 @@
+/*
+ * starter_owners.c - where libc has noted that a thread holds a lock: by the thread's id, which
+ * may be another one after the restart.
+ *
+ * Robust mutexes can be found by their threads' lists (resume_threads.c), others only by what they
+ * look like: the owner's id, and around it what a held mutex or a write lock has there (glibc's
+ * bits/struct_mutex.h, bits/struct_rwlock.h, the same since 2.25; musl's pthread_impl.h). The
+ * fields checked leave no room for chance; what is found is changed only if it still names the old
+ * owner.
+ */
+#include <errno.h>
+#include <linux/futex.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "restart/starter.h"
+
+/* kind: the type in two bits, and flags */
+#define TYPE        3u
+#define RECURSIVE   1u
+#define ROBUST      16u
+#define INHERIT     32u
+#define KINDS       0x3b3u /* with PSHARED 128 and the two of elision */
+#define COUNT_MAX   (1u << 20)
+#define MUSL_TYPES  0x8fu /* _m_type: type, robust 4, inheriting 8, shared 128 */
+#define MUSL_OWNED  0xfu
+#define MUSL_OWNER  0x3fffffffu /* of _m_lock: the rest are flags */
+#define WRITE_PHASE 3u          /* of a rwlock's readers: phase and lock bit */
+
+/* The ids of the image's threads, as a set. */
+struct ids {
+    uint32_t first, count;
+    unsigned char *bits;
+};
+
+struct found {
+    struct resume_owner *at;
+    size_t count, room;
+};
+
+static bool is_id(const struct ids *ids, uint32_t id)
+{
+    uint32_t n = id - ids->first;
+    return n < ids->count && ids->bits[n / 8] >> n % 8 & 1;
+}
+
+static int make_ids(const struct image *image, struct ids *ids)
+{
+    uint32_t last = 0;
+    ids->first = UINT32_MAX;
+    for (size_t i = 0; i < image->thread_count; i++) {
+        uint32_t id = (uint32_t)image->threads[i].tid;
+        ids->first = id < ids->first ? id : ids->first;
+        last = id > last ? id : last;
+    }
+    ids->count = last - ids->first + 1;
+    if (!(ids->bits = calloc(ids->count / 8 + 1, 1)))
+        return -ENOMEM;
+    for (size_t i = 0; i < image->thread_count; i++) {
+        uint32_t n = (uint32_t)image->threads[i].tid - ids->first;
+        ids->bits[n / 8] |= (unsigned char)(1u << n % 8);
+    }
+    return 0;
+}
+
+/* --- what they look like; `owner` is the word that may be the owner's id --- */
+
+static bool is_mutex(const uint32_t *owner)
+{
+    uint32_t lock = owner[-2], count = owner[-1], users = owner[1], kind = owner[2];
+    if (kind & ~KINDS || !users || users > COUNT_MAX)
+        return false;
+    if (kind & (ROBUST | INHERIT))
+        return (lock & FUTEX_TID_MASK) == *owner && count < COUNT_MAX;
+    if (lock != 1 && lock != 2)
+        return false;
+    return (kind & TYPE) == RECURSIVE ? count && count < COUNT_MAX : !count;
+}
+
+static bool is_write_lock(const uint32_t *owner)
+{
+    return (owner[-6] & WRITE_PHASE) == WRITE_PHASE && owner[-4] <= 3 && owner[-3] <= 3 &&
+           !owner[-2] && !owner[-1] && owner[1] <= 1 && owner[6] <= 3;
+}
+
+/* musl's: the lock word itself names the owner; the mutex is in a list of its thread's. */
+static bool is_musl_mutex(const uint32_t *lock)
+{
+    uint32_t type = lock[-1], waiters = lock[1], count = lock[4];
+    uint64_t links[2];
+    memcpy(links, lock + 5, sizeof links);
+    return !(type & ~MUSL_TYPES) && type & MUSL_OWNED && waiters < COUNT_MAX && !lock[2] &&
+           !lock[3] && count < COUNT_MAX && links[0] && links[1] && !((links[0] | links[1]) & 7);
+}
+
+static int add(struct found *found, uint64_t address, uint32_t id)
+{
+    if (found->count == found->room) {
+        size_t room = 2 * found->room + 64;
+        struct resume_owner *more = realloc(found->at, room * sizeof *more);
+        if (!more)
+            return -ENOMEM;
+        found->at = more, found->room = room;
+    }
+    found->at[found->count++] = (struct resume_owner){address, (int32_t)id, 0};
+    return 0;
+}
+
+static int look_at_owner(struct found *found, const uint32_t *words, size_t i, size_t count,
+                         uint64_t address)
+{
+    bool mutex = i >= 2 && i + 3 <= count && is_mutex(&words[i]);
+    int result = 0;
+    if (mutex || (i >= 6 && i + 7 <= count && is_write_lock(&words[i])))
+        result = add(found, address + 4 * i, words[i]);
+    if (!result && mutex && (words[i - 2] & FUTEX_TID_MASK) == words[i])
+        result = add(found, address + 4 * (i - 2), words[i]);
+    return result;
+}
+
+/* `count` words of memory that is `address` in the image. All structures are aligned to 8. */
+static int look(const struct ids *ids, struct found *found, const uint32_t *words, size_t count,
+                uint64_t address)
+{
+    int result = 0;
+    for (size_t i = 0; i + 1 < count && !result; i += 2) {
+        uint32_t lock = words[i + 1] & MUSL_OWNER;
+        if (is_id(ids, words[i]))
+            result = look_at_owner(found, words, i, count, address);
+        if (!result && is_id(ids, lock) && i + 10 <= count && is_musl_mutex(&words[i + 1]))
+            result = add(found, address + 4 * (i + 1), lock);
+    }
+    return result;
+}
+
+/* --- where to look: memory that was stored, as far as it is in one piece --- */
+
+static bool is_bytes(const struct image_run *run)
+{
+    return !(run->flags & IMAGE_RUN_GUARD);
+}
+
+static int look_at_map(const struct image *image, size_t index, const struct ids *ids,
+                       struct found *found)
+{
+    const struct image_map *m = &image->maps[index];
+    const struct image_run *run = image->runs + m->run, *last = run + m->runs;
+    int result = 0;
+    while (run < last && !result) {
+        uint64_t start = run->address, end = start;
+        for (; run < last && run->address == end && is_bytes(run); run++)
+            end += run->length;
+        if (end == start)
+            run++;
+        else
+            result = look(ids, found, (void *)(image->place[index] + (start - m->start)),
+                          (end - start) / 4, start);
+    }
+    return result;
+}
+
+static int look_everywhere(const struct image *image, const struct ids *ids, struct found *found)
+{
+    int result = 0;
+    for (size_t i = 0; i < image->map_count && !result; i++)
+        if (image->place[i] && image->maps[i].prot & PROT_WRITE &&
+            !(image->maps[i].flags & IMAGE_SHARED))
+            result = look_at_map(image, i, ids, found);
+    return result;
+}
+
+int owners_find(struct image *image, struct resume_owner **owners, size_t *count)
+{
+    struct ids ids = {0};
+    struct found found = {0};
+    int result = make_ids(image, &ids);
+    if (!result)
+        result = look_everywhere(image, &ids, &found);
+    free(ids.bits);
+    *owners = found.at, *count = found.count;
+    return result ? image_fail(image, result, "no memory for the table of held locks") : 0;
+}
