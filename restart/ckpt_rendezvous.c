@@ -322,6 +322,8 @@ static long meet(void)
         return result;
     result = gather();
     close_gate();
+    if (!result && main_ended)
+        return ckpt_refused(CKPT_ROW_main_thread, "");
     if (result != -EAGAIN)
         return result;
     if (handler_time() - began <= PATIENCE && try_again() == -EAGAIN)
@@ -365,9 +367,4 @@ unsigned rendezvous_count(void)
 struct handler_thread *rendezvous_thread(unsigned i)
 {
     return i ? handler_slot(i - 1) : &handler_leader;
-}
-
-int rendezvous_main_ended(void)
-{
-    return main_ended;
 }

@@ -13,8 +13,8 @@
  * the way; the refusal names it.
  *
  * Invariants: threads that have come cannot end, and cannot make new ones; so when as many have
- * come as the process has, nobody is missing. A main thread that has ended (pthread_exit) counts in
- * /proc for as long as the process lives and does not come.
+ * come as the process has, nobody is missing. A main thread that has ended (pthread_exit) counts for as
+ * long as the process lives, and does not come: that is refused.
  */
 #ifndef RESTART_CKPT_RENDEZVOUS_H
 #define RESTART_CKPT_RENDEZVOUS_H
@@ -34,8 +34,5 @@ void rendezvous_end(void);
 /* The threads that have come; number 0 is the leader. */
 unsigned rendezvous_count(void);
 struct handler_thread *rendezvous_thread(unsigned i);
-
-/* Has the main thread ended? */
-int rendezvous_main_ended(void);
 
 #endif

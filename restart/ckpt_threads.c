@@ -115,11 +115,8 @@ static void read_process_pending(int32_t tid)
 /* Only the main thread may queue any signal for the process again (rt_sigqueueinfo(2)). */
 static void read_pending(int32_t tid)
 {
-    int process = tid == p->pid || rendezvous_main_ended();
-    if (process && tid != p->pid && tid != handler_leader.tid)
-        process = 0;
     read_own_pending(tid);
-    if (process) {
+    if (tid == p->pid) {
         read_process_pending(tid);
         resume_queue_pending(0, 0);
     }
@@ -207,7 +204,6 @@ long ckpt_threads(void)
     long result = 0;
     p->pending_count = 0;
     p->thread_count = rendezvous_count();
-    p->main_ended = (uint32_t)rendezvous_main_ended();
     rendezvous_collect();
     for (unsigned i = 0; i < p->thread_count && !result; i++)
         result = check(resume_state(rendezvous_thread(i)));

@@ -175,7 +175,7 @@ struct image_process {
     uint32_t timer_count;
     uint32_t pending_count;
     uint32_t thread_count; /* that run; the first is the one that took the checkpoint */
-    uint32_t main_ended;   /* the main thread is not among them */
+    uint32_t unused;
     struct rlimit limits[16];
     char cwd[4096];
     char comm[16]; /* of the thread that took the checkpoint */

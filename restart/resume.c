@@ -30,15 +30,6 @@ static void set_actions(void)
         raw(SYS_rt_sigaction, i, &p->actions[i - 1], NULL, 8);
 }
 
-/* Only the main thread may say who sent a signal to the process; where it has ended, others can
- * only send it themselves. */
-static void queue_for_process(const siginfo_t *info)
-{
-    long pid = raw(SYS_getpid);
-    if (raw(SYS_rt_sigqueueinfo, pid, info->si_signo, info) < 0)
-        raw(SYS_kill, pid, info->si_signo);
-}
-
 void resume_queue_pending(int32_t then, int without)
 {
     uint32_t count = __atomic_load_n(&p->pending_count, __ATOMIC_RELAXED);
@@ -49,7 +40,7 @@ void resume_queue_pending(int32_t then, int without)
         if (then)
             raw(SYS_rt_tgsigqueueinfo, raw(SYS_getpid), raw(SYS_gettid), info->si_signo, info);
         else
-            queue_for_process(info);
+            raw(SYS_rt_sigqueueinfo, raw(SYS_getpid), info->si_signo, info);
     }
 }
 

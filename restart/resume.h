@@ -22,7 +22,7 @@ extern siginfo_t resume_pending[IMAGE_PENDING_MAX];
 extern int32_t resume_pending_thread[IMAGE_PENDING_MAX];
 
 void resume_entry(const struct resume_handover *handover);
-/* The ucontext's address; 0: the program's main thread had ended. */
+/* The ucontext's address. */
 uint64_t resume_main(const struct resume_handover *handover);
 /* The same for any other thread, on the stack of its slot. */
 uint64_t resume_thread(struct image_thread *thread);

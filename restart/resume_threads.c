@@ -247,14 +247,13 @@ uint64_t resume_threads(void)
         else
             make(i), made++;
     await(made);
-    if (own)
-        set_state(own);
-    return own ? own->frame : 0;
+    set_state(own);
+    return own->frame;
 }
 
 void resume_threads_go(void)
 {
-    handler_inside = (int)(p->thread_count + p->main_ended);
+    handler_inside = (int)p->thread_count;
     __atomic_store_n(&handler_round, HANDLER_LEAVE, __ATOMIC_RELEASE);
     handler_wake(&handler_round, 0x7fffffff);
 }

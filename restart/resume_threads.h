@@ -15,7 +15,7 @@
 
 #include "restart/image.h"
 
-/* The address of the main thread's signal frame; 0: it had ended. */
+/* The address of the main thread's signal frame. */
 uint64_t resume_threads(void);
 void resume_threads_go(void);
 

@@ -130,16 +130,10 @@ handler_leave:
         mov     $202, %eax
         syscall
 out:    mov     %rbx, %rsp
-        test    %rbx, %rbx              # no frame: a main thread that had ended (resume.c)
-        jz      ended
         test    %r15d, %r15d
         jnz     return_by_hand
 return: mov     %rbx, %rsp
         mov     $15, %rax               # rt_sigreturn
-        syscall
-        hlt
-ended:  xor     %edi, %edi
-        mov     $60, %eax               # exit
         syscall
         hlt
         .size   handler_leave, . - handler_leave

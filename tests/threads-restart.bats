@@ -1,0 +1,107 @@
+#!/usr/bin/env bats
+# Programs with threads: checkpointed while they work, killed, restarted; they check themselves. What cannot be brought to
+# stand still is named. ROUNDS (default 2) generations.
+
+load lib
+
+setup() { work_begin; }
+teardown() { work_end; }
+
+restarted() { checkpoint && kill -KILL "$PID" && wait_until is_gone "$PID" && restart_ready --rollback-files; }
+
+# goes_on TARGET...: hijacked; goes on after a checkpoint; and after each of some restarts
+goes_on() {
+    start_target "$@"
+    hijack
+    checkpoint
+    for ((n = 1; n <= ${ROUNDS:-2}; n++)); do
+        restarted
+    done
+    finish
+}
+
+as_root() {
+    [ "$(id -u)" = 0 ] || skip "not root"
+    work_end
+    WHO=root
+    work_begin
+}
+
+@test "every lock, held and fought for; signals, timers and attributes of one thread" { goes_on threads; }
+@test "the same, musl" { goes_on musl/threads; }
+@test "every synchronisation object, in use" { goes_on sync; }
+@test "every synchronisation object, in use, musl" { goes_on musl/sync; }
+@test "threads created and ended all the time" { goes_on storm; }
+@test "threads created and ended all the time, musl" { goes_on musl/storm; }
+
+# Every thread but the main one; the process is the restart command's.
+thread_ids() { find "/proc/$PID/task" -mindepth 1 -maxdepth 1 ! -name "$PID" -printf '%f\n' | sort; }
+
+@test "root: every thread gets its id again" {
+    as_root
+    start_target sync
+    hijack
+    kill -STOP "$PID" && wait_until in_state T "$PID"
+    before=$(thread_ids)
+    kill -CONT "$PID"
+    restarted
+    [ "$(thread_ids)" = "$before" ]
+    finish
+}
+
+@test "a debugger sees every thread" {
+    start_target threads
+    hijack
+    checkpoint
+    [ "$(gdb -nx -batch -ex 'info threads' "$TARGETS/threads" "$DIR/job.ckpt" 2>&1 | grep -c '(LWP [0-9]*)).*threads.c\|Thread 0x')" -ge 20 ]
+    finish
+}
+
+# python that does what the file `do` says, in a thread of its own
+start_obedient() {
+    cat >"$DIR/obey.py" <<'END'
+import os, signal, threading, time
+def obey():
+    open("/proc/thread-self/comm", "w").write("obedient")
+    while not os.path.exists("stop"):
+        if os.path.exists("do"):
+            exec(open("do").read())
+            os.rename("do", "done")
+        time.sleep(0.005)
+t = threading.Thread(target=obey)
+t.start()
+open("ready", "w").close()
+t.join()
+END
+    chmod 644 "$DIR/obey.py"
+    start_program "$PYTHON" obey.py
+    wait_until test -e "$DIR/ready"
+}
+
+# obey PYTHON
+obey() {
+    rm -f "$DIR/done"
+    echo "$1" >"$DIR/order" && mv "$DIR/order" "$DIR/do" && wait_until test -e "$DIR/done"
+}
+
+@test "a thread that blocks the checkpoint signal is named, and all go on" {
+    start_obedient
+    hijack
+    obey 'signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))'
+    expect 1 gdb_hijack checkpoint "$PID" -o "$DIR/job.ckpt"
+    # shellcheck disable=SC2154 # set by expect
+    grep -q "thread [0-9]* (obedient) blocks the checkpoint signal" <<<"$errors" || complain "$errors"
+    [ ! -e "$DIR/job.ckpt" ]
+    obey 'signal.pthread_sigmask(signal.SIG_UNBLOCK, range(1, 65))'
+    restarted
+    finish
+}
+
+@test "a thread with a working directory of its own is named" {
+    start_obedient
+    hijack
+    obey 'import ctypes; assert ctypes.CDLL(None).unshare(0x200) == 0'
+    expect 1 gdb_hijack checkpoint "$PID" -o "$DIR/job.ckpt"
+    grep -q "(thread [0-9]*, obedient)" <<<"$errors" || complain "$errors"
+    finish
+}
