@@ -12,6 +12,7 @@
 #include "driver/findings.h"
 
 #define CAPABILITY_PTRACE 19 /* CAP_SYS_PTRACE */
+#define FIRST_SIGNAL      35 /* 32 to 34 are for the C libraries themselves, even where unused */
 
 /* --- the list --- */
 
@@ -250,7 +251,7 @@ static int add_signals(void *context, const struct proc_thread *thread)
 
 static int highest_free(uint64_t taken)
 {
-    for (int number = 63; number >= SIGRTMIN; number--)
+    for (int number = 63; number >= FIRST_SIGNAL; number--)
         if (!(taken >> (number - 1) & 1))
             return number;
     return 0;
@@ -314,7 +315,7 @@ static void check_signal(struct preflight *p)
                wanted, (int)p->info.pid);
     else
         refuse(p, "signal", "process %d uses or waits for every signal from %d to 63: none is left",
-               (int)p->info.pid, SIGRTMIN);
+               (int)p->info.pid, FIRST_SIGNAL);
 }
 
 /* --- its surroundings --- */

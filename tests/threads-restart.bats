@@ -34,21 +34,6 @@ as_root() {
 @test "threads created and ended all the time" { goes_on storm; }
 @test "threads created and ended all the time, musl" { goes_on musl/storm; }
 
-# Every thread but the main one; the process is the restart command's.
-thread_ids() { find "/proc/$PID/task" -mindepth 1 -maxdepth 1 ! -name "$PID" -printf '%f\n' | sort; }
-
-@test "root: every thread gets its id again" {
-    as_root
-    start_target sync
-    hijack
-    kill -STOP "$PID" && wait_until in_state T "$PID"
-    before=$(thread_ids)
-    kill -CONT "$PID"
-    restarted
-    [ "$(thread_ids)" = "$before" ]
-    finish
-}
-
 @test "a debugger sees every thread" {
     start_target threads
     hijack
@@ -82,6 +67,19 @@ END
 obey() {
     rm -f "$DIR/done"
     echo "$1" >"$DIR/order" && mv "$DIR/order" "$DIR/do" && wait_until test -e "$DIR/done"
+}
+
+# Every thread but the main one; the process is the restart command's.
+thread_ids() { find "/proc/$PID/task" -mindepth 1 -maxdepth 1 ! -name "$PID" -printf '%f\n' | sort; }
+
+@test "root: every thread gets its id again" {
+    as_root
+    start_obedient
+    hijack
+    before=$(thread_ids)
+    restarted
+    [ "$(thread_ids)" = "$before" ]
+    finish
 }
 
 @test "a thread that blocks the checkpoint signal is named, and all go on" {
