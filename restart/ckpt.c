@@ -245,7 +245,8 @@ static long change_remote(const struct rlimit *descriptors)
 {
     ckpt.descriptors = *descriptors;
     step("remote");
-    return request.flags & FRAME_REMOTE_BEGIN ? remote_begin(&shadow, request.path) : remote_end(&shadow);
+    return request.flags & FRAME_REMOTE_BEGIN ? remote_begin(&shadow, request.path)
+                                              : remote_end(&shadow);
 }
 
 static void default_path(char *to, size_t size)

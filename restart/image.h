@@ -42,10 +42,10 @@ enum image_note {
     IMAGE_NOTE_STRINGS,             /* NUL-terminated texts; offset 0 is the empty one */
     IMAGE_NOTE_RUNS,                /* struct image_run[], by rising address and offset */
     IMAGE_NOTE_PROCESS,             /* struct image_process */
-    IMAGE_NOTE_PARAMS, /* struct hijack_params (stubs/agent.h): makes the image a credential */
-    IMAGE_NOTE_FDS,    /* the table of restart/fds.h */
+    IMAGE_NOTE_PARAMS,  /* struct hijack_params (stubs/agent.h): makes the image a credential */
+    IMAGE_NOTE_FDS,     /* the table of restart/fds.h */
     IMAGE_NOTE_THREADS, /* struct image_thread[]: image_process.thread_count of them */
-    IMAGE_NOTE_SUM,    /* uint64_t */
+    IMAGE_NOTE_SUM,     /* uint64_t */
 };
 
 struct image_header {

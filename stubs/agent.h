@@ -36,7 +36,7 @@ struct hijack_params {
     uint64_t errno_location; /* libc's __errno_location(), 0: not known */
     uint32_t remote;         /* enum remote_mode (stubs/remote.h) after a restart */
     uint32_t padding;
-    uint8_t key[16];         /* random; the shadow asks for it. Makes the image a credential */
+    uint8_t key[16]; /* random; the shadow asks for it. Makes the image a credential */
     char directory[HIJACK_PATH_MAX]; /* where the hijack was ordered; default images go there */
     char socket[108]; /* the shadow's control socket (sun_path), in the 0700 runtime directory */
     char shadow[HIJACK_PATH_MAX]; /* path of hijack-shadow */

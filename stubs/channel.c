@@ -10,10 +10,11 @@
 #include "stubs/mem.h"
 #include "stubs/raw.h"
 
-#define MOST_NUMBERS 65536 /* our descriptors take numbers from half of the limit on, or of this   \
-                            */
-#define SPINS_MOST 150     /* looks for an answer before sleeping: some 20 microseconds */
-#define ATTEMPTS   64      /* connections that break over one request before it is given up */
+#define MOST_NUMBERS                                                                               \
+    65536              /* our descriptors take numbers from half of the limit on, or of this       \
+                        */
+#define SPINS_MOST 150 /* looks for an answer before sleeping: some 20 microseconds */
+#define ATTEMPTS   64  /* connections that break over one request before it is given up */
 #define LOST       (-EPIPE)
 
 /* The door of the shadow, for all threads. */

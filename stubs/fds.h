@@ -45,9 +45,9 @@ enum fds_kind {
 
 /* fds_entry.flags */
 #define FDS_CLOEXEC   1u
-#define FDS_DELETED   2u /* the path names no file or another one */
-#define FDS_PATH_ONLY 4u /* O_PATH */
-#define FDS_MASTER    8u /* a pseudo-terminal's master */
+#define FDS_DELETED   2u  /* the path names no file or another one */
+#define FDS_PATH_ONLY 4u  /* O_PATH */
+#define FDS_MASTER    8u  /* a pseudo-terminal's master */
 #define FDS_TAKEN     16u /* a terminal that goes to the shadow all the same: remote I/O begins */
 
 /* fds_header.flags */

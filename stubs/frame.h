@@ -136,9 +136,9 @@ struct frame_batch {
 
 /* Of the program in its image. An executor that is there already knows it. */
 struct frame_remote {
-    int32_t known;              /* its pid as it knows itself */
-    uint32_t umask;             /* file creation mask */
-    uint32_t away;              /* 1: it is REMOTE_AWAY (stubs/remote.h) */
+    int32_t known;  /* its pid as it knows itself */
+    uint32_t umask; /* file creation mask */
+    uint32_t away;  /* 1: it is REMOTE_AWAY (stubs/remote.h) */
     uint32_t padding;
     char directory[FRAME_PATH]; /* the working directory */
 };

@@ -18,15 +18,15 @@ enum policy { POLICY_REMOTE, POLICY_BUFFER, POLICY_LOCAL };
 static inline int policy_set(const char **pattern, const char *end, char c)
 {
     const char *p = *pattern + 1;
-    int found = 0, not = p < end && (*p == '!' || *p == '^');
-    for (p += not ; p < end; p++) {
+    int found = 0, inverted = p < end && (*p == '!' || *p == '^');
+    for (p += inverted; p < end; p++) {
         char low = *p, high = low;
         if (p + 2 < end && p[1] == '-' && p[2] != ']')
             high = *(p += 2);
         found |= c >= low && c <= high;
         if (p + 1 < end && p[1] == ']') {
             *pattern = p + 2;
-            return found != not ;
+            return found != inverted;
         }
     }
     return -1; /* no set: the bracket stands for itself */
@@ -37,16 +37,17 @@ static inline int policy_matches(const char *pattern, const char *end, const cha
 {
     const char *star = NULL, *resume = NULL;
     while (*text) {
-        int set = pattern < end && *pattern == '[' ? policy_set(&pattern, end, *text) : -2;
         if (pattern < end && *pattern == '*') {
             star = ++pattern;
             resume = text;
             continue;
         }
+        const char *behind = pattern;
+        int set = pattern < end && *pattern == '[' ? policy_set(&behind, end, *text) : -1;
         const char *literal =
             pattern < end && *pattern == '\\' && pattern + 1 < end ? pattern + 1 : pattern;
         if (set == 1 || (set < 0 && literal < end && (*literal == *text || *pattern == '?'))) {
-            pattern = set == 1 ? pattern : literal + 1;
+            pattern = set == 1 ? behind : literal + 1;
             text++;
             continue;
         }

@@ -43,8 +43,9 @@
 #define WIRE_PATH        4096u
 
 #define WIRE_CLAMPED 1u /* request: the program asked for more than WIRE_DATA bytes */
-#define WIRE_NOSTOP  2u /* request: execute it although WIRE_STOP would be the answer: the program
-                           ignores or blocks the signal */
+#define WIRE_NOSTOP                                                                                \
+    2u /* request: execute it although WIRE_STOP would be the answer: the program                  \
+          ignores or blocks the signal */
 
 struct wire_request {
     uint32_t number; /* of the kernel's call */

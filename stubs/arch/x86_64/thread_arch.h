@@ -1,5 +1,5 @@
-/* thread_arch.h - x86-64: the thread pointer is the FS base, and its first word its own address (ELF
- * Handling for Thread-Local Storage, section 3.4.6; glibc and musl both). */
+/* thread_arch.h - x86-64: the thread pointer is the FS base, and its first word its own address
+ * (ELF Handling for Thread-Local Storage, section 3.4.6; glibc and musl both). */
 #ifndef THREAD_ARCH_H
 #define THREAD_ARCH_H
 
