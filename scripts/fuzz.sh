@@ -1,11 +1,13 @@
 #!/bin/bash
 # usage: fuzz.sh [SECONDS [NAME...]]   libFuzzer with ASan and UBSan on each tests/fuzz/fuzz_NAME.c, SECONDS (60) each
+#        fuzz.sh INPUTSx [NAME...]     the same with that many inputs: fuzz.sh 10000000x decode
 #
 # What it finds is left in BUILD as crash-*; give the file to BUILD/fuzz_NAME to see it again.
 set -eu
 cd "$(dirname "$0")/.."
 BUILD=${BUILD:-build}
-seconds=${1:-60}
+limit=-max_total_time=${1:-60}
+[[ ${1:-} != *x ]] || limit=-runs=${1%x}
 shift $(($# ? 1 : 0))
 [ $# -gt 0 ] || set -- mi frame decode
 declare -A sources=([mi]="gdbmi/mi_parser.c gdbmi/mi_value.c" [frame]="shadow/hold.c shadow/message.c shadow/remote.c shadow/serve.c shadow/session.c"
@@ -22,6 +24,6 @@ for name; do
     done
     mkdir -p "$BUILD/corpus_$name"
     # shellcheck disable=SC2086
-    "$BUILD/fuzz_$name" -max_len=4096 ${options[$name]} -max_total_time="$seconds" -print_final_stats=1 \
+    "$BUILD/fuzz_$name" -max_len=4096 ${options[$name]} "$limit" -print_final_stats=1 \
         -artifact_prefix="$BUILD/" "$BUILD/corpus_$name" "${corpus[@]}" 2>&1 | grep -E 'ERROR|SUMMARY|number_of_executed|Done'
 done

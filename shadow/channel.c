@@ -22,6 +22,7 @@
 #define LARGE        32768 /* bytes: memory that is given back when the channel is idle */
 #define SPIN_NS      50000 /* so long a worker looks for the next request before it sleeps */
 #define QUICK        4     /* requests that came within SPIN_NS before it does so */
+#define VAIN         4096  /* at most, after spinning in vain */
 #define MOST         4096  /* channels */
 #define BLOCK_ROUNDS 100
 #define CANCEL       32 /* signal; glibc keeps it for itself, so no program can name it */
@@ -155,7 +156,12 @@ static ssize_t receive_spinning(struct channel *c)
     ssize_t got;
     while ((got = receive_some(c, MSG_DONTWAIT)) == -EAGAIN && now() < end)
         ;
-    c->quick = got > 0 && c->quick < 2 * QUICK ? c->quick + 1 : got > 0 ? c->quick : 0;
+    if (got > 0 && c->patience > QUICK)
+        c->patience--;
+    else if (got == -EAGAIN) { /* in vain, as always where both share one processor */
+        c->quick = 0;
+        c->patience = c->patience < VAIN ? 2 * c->patience : VAIN;
+    }
     return got;
 }
 
@@ -180,7 +186,7 @@ static ssize_t receive_waiting(struct channel *c)
 static int receive_more(struct channel *c)
 {
     ssize_t got = -EAGAIN;
-    if (c->quick >= QUICK)
+    if (c->quick >= c->patience)
         got = receive_spinning(c);
     if (got == -EAGAIN)
         got = receive_waiting(c);
@@ -386,6 +392,7 @@ static struct channel *new_channel(struct executor *x, const struct wire_channel
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->changed, NULL);
     c->number = wire->channel;
+    c->patience = QUICK;
     c->stream = c->replacement = -1;
     c->last = wire->sequence - 1;
     c->request = mmap(NULL, MAPPED, PROT_READ | PROT_WRITE,

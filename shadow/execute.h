@@ -74,6 +74,7 @@ struct channel {
     size_t have;   /* bytes in it */
     bool request_large, arena_large; /* memory to give back */
     int quick;                       /* requests that followed soon upon a reply */
+    int patience;                    /* so many of them make the thread spin for the next one */
     struct plan plan;
     struct frame_header header; /* of the kept reply */
     struct wire_reply reply;
