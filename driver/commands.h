@@ -11,6 +11,7 @@ int cmd_release(int argc, char **argv);
 int cmd_checkpoint(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_trace(int argc, char **argv);
 int cmd_restart(int argc, char **argv);
 
 #endif

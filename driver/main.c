@@ -17,6 +17,7 @@ static const struct {
      "write an image of a hijacked process"},
     {"restart", cmd_restart, "IMAGE", "become the program of an image, and go on with it"},
     {"status", cmd_status, "[PID]", "what is hijacked here"},
+    {"trace", cmd_trace, "PID [-c]", "the system calls that its shadow makes for a program, live"},
     {"doctor", cmd_doctor, "[PID]",
      "can it be hijacked and checkpointed, here, by me? touches nothing"},
     {"release", cmd_release, "PID", "undo a hijack"},
