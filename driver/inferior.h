@@ -3,9 +3,10 @@
  *
  * The flow is: inferior_open(), inferior_attach(), read and write, inferior_continue(),
  * inferior_detach(), close. The same gdb can detach and attach again. What is done here is safe at
- * every moment against gdb's death: no breakpoint is ever inserted, the only register ever written
- * is the program counter, in one ptrace call, and every write to memory of up to a page is one
- * write(2) to /proc/PID/mem. When gdb is gone (-EPIPE) the target runs by itself.
+ * every moment against gdb's death: no breakpoint is ever inserted, the only registers ever written
+ * are the program counter here, and the result of an interrupted call (threads.h), each in one
+ * ptrace call that is right before and after; every write to memory of up to a page is one write(2)
+ * to /proc/PID/mem. When gdb is gone (-EPIPE) the target runs by itself.
  *
  * How gdb is kept quick and harmless: it is given an empty executable (gdb-blank) and a sysroot
  * that does not exist, so that it reads no symbol file and, more important, finds no dynamic linker

@@ -90,7 +90,13 @@ static void check_identity(struct preflight *p)
 static void check_state(struct preflight *p)
 {
     int pid = (int)p->info.pid;
-    if (p->info.state == 'Z' || p->info.state == 'X')
+    if (p->info.state == 'Z' && p->info.threads > 1)
+        refuse(
+            p, "leader",
+            "the first thread of process %d (%s) has ended (pthread_exit in main) while others go "
+            "on: a debugger cannot attach to such a process",
+            pid, p->info.name);
+    else if (p->info.state == 'Z' || p->info.state == 'X')
         refuse(p, "zombie",
                "process %d (%s) is a zombie: it has ended and waits for its parent, process %d",
                pid, p->info.name, (int)p->info.ppid);
@@ -98,10 +104,6 @@ static void check_state(struct preflight *p)
         refuse(p, "stopped",
                "process %d (%s) is stopped by a signal; let it go on first: kill -CONT %d", pid,
                p->info.name, pid);
-    else if (p->info.state == 'D')
-        warn(p, "disk-sleep",
-             "process %d waits in the kernel where it cannot be stopped; a hijack waits for it",
-             pid);
     if (p->info.tracer)
         refuse(p, "tracer",
                "cannot attach to process %d: another tracer (%s, process %d) holds it; stop that "
@@ -201,12 +203,27 @@ static void check_permission(struct preflight *p)
 
 /* --- what a hijack does not know how to handle --- */
 
+/* 1, and the thread in *out: one that cannot be stopped now. */
+static int find_stuck(void *context, const struct proc_thread *thread)
+{
+    if (thread->state != 'D')
+        return 0;
+    *(struct proc_thread *)context = *thread;
+    return 1;
+}
+
 static void check_threads(struct preflight *p)
 {
+    struct proc_thread stuck;
+    if (proc_threads(p->info.pid, find_stuck, &stuck) == 1)
+        warn(p, "disk-sleep",
+             "thread %d (%s) waits in the kernel where it cannot be stopped (for a child of vfork, "
+             "or "
+             "a file system); a hijack waits for it",
+             (int)stuck.tid, stuck.name);
     if (p->info.threads > 1)
-        refuse_checkpoint(p, "threads",
-                          "process %d (%s) has %d threads; a checkpoint supports only one so far",
-                          (int)p->info.pid, p->info.name, p->info.threads);
+        note(p, "threads", "process %d (%s) has %d threads: all of them stand still for a hijack",
+             (int)p->info.pid, p->info.name, p->info.threads);
     if (p->info.shadow_stack)
         refuse(p, "shadow-stack",
                "process %d has a shadow stack (CET); start the program with "
@@ -296,8 +313,9 @@ static void note_blockers(struct preflight *p, int signal)
     proc_threads(p->info.pid, count_blocker, &b);
     if (b.count)
         note(p, "blocked-signal",
-             "%d thread%s (%d, %s%s) signal %d, which takes checkpoints: a hijack takes it out of "
-             "the mask",
+             "%d thread%s (%d, %s%s signal %d, which takes checkpoints: a hijack takes it out of "
+             "the "
+             "mask",
              b.count, b.count == 1 ? "" : "s", (int)b.first.tid, b.first.name,
              b.count == 1 ? ") blocks" : ", ...) block", signal);
 }
