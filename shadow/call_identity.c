@@ -91,6 +91,10 @@ int call_translate(struct plan *p)
     case SYS_setsid: /* who leads a group may not; the executor itself leads none */
         executor.terminal = true;
         return getpgrp() == executor.start.known ? -EPERM : 0;
+    case SYS_rt_sigqueueinfo: /* a kill() passed on: as one, only for the caller's own thread id, by
+                                 which the process is meant all the same */
+        p->args[0] = is_program(p->args[0]) ? (uint64_t)gettid() : p->args[0];
+        return 0;
     case SYS_fcntl:
         translate_fcntl(p);
         return 0;

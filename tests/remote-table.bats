@@ -6,6 +6,12 @@ load lib
 setup() { work_begin; }
 teardown() { work_end; }
 
+# plain PROGRAM: what it prints by itself, in an empty directory with the same kinds of standard streams
+plain() {
+    as mkdir "$DIR/plain"
+    (cd "$DIR/plain" && close_inherited && HIJACK_TEST_WAIT=1 as "$1" <<<go >"$DIR/expected" 2>&1)
+}
+
 # go_remote PROGRAM: it waits for a line, its I/O becomes remote, it goes on
 go_remote() {
     as mkfifo "$DIR/fifo"
@@ -20,4 +26,15 @@ go_remote() {
 @test "sizes of buffers, values of structs, bad pointers" {
     go_remote "$BUILD/tests/test_calls_kernel"
     ends_with 0
+}
+
+same_when_remote() {
+    plain "$1" || return 1
+    go_remote "$1" || return 1
+    ends_with 0 || return 1
+    diff "$DIR/expected" "$DIR/out"
+}
+
+@test "results, errors, values and offsets are those of the program by itself" {
+    same_when_remote "$TARGETS/calls"
 }
