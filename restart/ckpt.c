@@ -173,7 +173,7 @@ static long collect(void)
 {
     long result;
     step("prepare");
-    if ((result = collect_fds()) || (result = ckpt_refuse()))
+    if ((result = ckpt_refuse()) || (result = collect_fds()) || (result = ckpt_refuse_fds()))
         return result;
     step("process");
     if ((result = ckpt_process())) /* before the pages: it fills some that must be in the image */

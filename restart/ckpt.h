@@ -61,6 +61,7 @@ uint32_t ckpt_string(const char *s);
 /* -ENOTSUP when the process has something that state.def refuses (except memory, see ckpt_maps()).
  */
 long ckpt_refuse(void);
+long ckpt_refuse_fds(void); /* the rows on descriptors, once they are listed */
 /* Says that the state.def row `row` stands against it. */
 enum ckpt_row {
 #define STATE(identifier, disposition, what, hint) CKPT_ROW_##identifier,

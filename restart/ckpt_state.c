@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include "restart/ckpt.h"
+#include "restart/ckpt_rendezvous.h"
 #include "restart/fds.h"
 #include "stubs/mem.h"
 #include "stubs/raw.h"
@@ -82,18 +83,28 @@ static long check_status(void)
     return result;
 }
 
+/* Each child is listed with the thread that made it. */
+static void list_children(int32_t tid, struct text *list)
+{
+    char path[64], some[128];
+    struct text t = {path, sizeof path, 0};
+    text_add(&t, "/proc/self/task/");
+    text_number(&t, tid);
+    text_add(&t, "/children");
+    if (text_file(path, some, sizeof some) > 0)
+        text_add(list, some);
+}
+
 static long check_children(void)
 {
     siginfo_t info;
-    char path[64], list[128] = "";
-    struct text t = {path, sizeof path, 0};
+    char bytes[128] = "";
+    struct text list = {bytes, sizeof bytes, 0};
     if (raw(SYS_waitid, P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, NULL) == -ECHILD)
         return 0;
-    text_add(&t, "/proc/self/task/");
-    text_number(&t, raw(SYS_gettid));
-    text_add(&t, "/children");
-    text_file(path, list, sizeof list);
-    return ckpt_refused(CKPT_ROW_children, list);
+    for (unsigned i = 0; i < rendezvous_count(); i++)
+        list_children(rendezvous_thread(i)->tid, &list);
+    return ckpt_refused(CKPT_ROW_children, bytes);
 }
 
 static long check_root(void)
@@ -103,10 +114,13 @@ static long check_root(void)
     return n < 0 || strcmp(root, "/") == 0 ? 0 : ckpt_refused(CKPT_ROW_root_directory, root);
 }
 
-/* With MCL_FUTURE a new page is locked at once, and msync(MS_INVALIDATE) says so. */
+/* With MCL_FUTURE a new page is locked at once, and msync(MS_INVALIDATE) says so; or there may be
+ * no more locked ones. */
 static long check_lock_future(void)
 {
     long page = raw(SYS_mmap, 0, IMAGE_PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == -EAGAIN)
+        return ckpt_refused(CKPT_ROW_lock_future, "");
     if (raw_failed(page))
         return ckpt_fail(page, "cannot map a page", "");
     long result = raw(SYS_msync, page, IMAGE_PAGE, MS_INVALIDATE);
@@ -122,7 +136,7 @@ static long check_ldt(void)
                : 0;
 }
 
-static long check_fds(void)
+long ckpt_refuse_fds(void)
 {
     const struct fds_header *table = (const void *)ckpt.fds;
     for (uint32_t i = 0; ckpt.fds_size && i < table->count; i++)
@@ -137,7 +151,7 @@ long ckpt_refuse(void)
     if (raw(SYS_prctl, PR_GET_DUMPABLE) != 1)
         return ckpt_refused(CKPT_ROW_not_dumpable, "");
     if ((result = check_status()) || (result = check_children()) || (result = check_root()) ||
-        (result = check_lock_future()) || (result = check_ldt()))
+        (result = check_lock_future()))
         return result;
-    return check_fds();
+    return check_ldt();
 }

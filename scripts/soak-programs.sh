@@ -6,6 +6,8 @@ set -u
 . "$(dirname "$0")/soak.bash"
 # shellcheck source=tests/programs.bash
 . "$TESTS/programs.bash"
+# shellcheck source=tests/programs_threads.bash
+. "$TESTS/programs_threads.bash"
 
 moments_of() {
     program_prepare "$1" || return 1
@@ -16,7 +18,7 @@ moments_of() {
 
 count=${1:-20}
 shift $(($# ? 1 : 0))
-[ $# -gt 0 ] || set -- "${PROGRAMS_ALL[@]}"
+[ $# -gt 0 ] || set -- "${PROGRAMS_ALL[@]}" "${PROGRAMS_THREADS[@]}"
 RANDOM=${SEED:=$$}
 echo "seed $SEED"
 for program; do
