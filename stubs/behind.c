@@ -192,29 +192,37 @@ static int append(struct ring *r, const struct ring_record *record, const void *
     return 0;
 }
 
-static int take_failure(struct ring_failure *list, int fd)
+static struct ring_failure *find_failure(struct ring_failure *list, int fd)
 {
-    for (int i = 0; i < RING_FAILURES; i++) {
-        int error = __atomic_load_n(&list[i].error, __ATOMIC_ACQUIRE);
-        if (error && list[i].fd == fd) {
-            __atomic_store_n(&list[i].error, 0, __ATOMIC_RELEASE);
-            return error;
-        }
-    }
-    return 0;
+    for (int i = 0; i < RING_FAILURES; i++)
+        if (__atomic_load_n(&list[i].error, __ATOMIC_ACQUIRE) && list[i].fd == fd)
+            return &list[i];
+    return NULL;
 }
 
-/* An earlier write of the descriptor that failed: its error, once. */
-static int failure(int fd)
+/* The shadow takes all that is in the ring before it does a call. */
+static void drain(struct remote_call *call)
+{
+    static const long none[CALL_ARGS];
+    remote_forward(call, SYS_getpgrp, none);
+}
+
+/* An earlier write of the descriptor that failed: its error, once. The writes behind it, which are
+ * in the ring, go the same way. */
+static int failure(struct remote_call *call, int fd)
 {
     struct ring *r = behind.ring;
-    int error = 0;
+    int in_ring =
+        r && __atomic_load_n(&r->failed, __ATOMIC_ACQUIRE) && find_failure(r->failures, fd);
+    if (in_ring)
+        drain(call);
     lock_take(&behind.lock);
-    if (r && __atomic_load_n(&r->failed, __ATOMIC_ACQUIRE) &&
-        (error = take_failure(r->failures, fd)))
+    struct ring_failure *f = find_failure(in_ring ? r->failures : behind.failures, fd);
+    int error = f ? f->error : 0;
+    if (f)
+        __atomic_store_n(&f->error, 0, __ATOMIC_RELEASE);
+    if (f && in_ring)
         __atomic_sub_fetch(&r->failed, 1, __ATOMIC_RELEASE);
-    if (!error)
-        error = take_failure(behind.failures, fd);
     lock_release(&behind.lock);
     return error;
 }
@@ -288,7 +296,7 @@ void behind_opened(struct remote_call *call, long fd, const char *path)
 static int settle(struct remote_call *call, long number, const long *args, long fd)
 {
     settle_read(call, (int)fd);
-    int error = failure((int)fd);
+    int error = failure(call, (int)fd);
     if (is_copy(number, args))
         set_state(args[0], behind.states[args[0]] & SOLE);
     if (number == SYS_close || ((number == SYS_dup2 || number == SYS_dup3) && fd == args[1]))
@@ -343,7 +351,7 @@ int behind_call(struct remote_call *call, const struct call *row, long number, c
     if (!is_buffered(args[0]) ||
         (number != SYS_read && number != SYS_write && number != SYS_pwrite64))
         return settle_arguments(call, row, number, args, result);
-    if ((*result = failure((int)args[0])))
+    if ((*result = failure(call, (int)args[0])))
         return 1;
     if (number == SYS_read ? read_ahead(call, args, result)
                            : write_behind(call, number, args, result))
@@ -356,8 +364,7 @@ void behind_settle(struct remote_call *call)
     settle_all(call);
     if (!behind.ring)
         return;
-    const long any[CALL_ARGS] = {0};
-    remote_forward(call, SYS_getpgrp, any); /* the shadow takes the ring's records first */
+    drain(call);
     if (behind.ring->failed)
         memcpy(behind.failures, behind.ring->failures, sizeof behind.failures);
     raw(SYS_munmap, behind.ring, sizeof *behind.ring);

@@ -1,0 +1,87 @@
+#!/usr/bin/env bats
+# What --io says of files while I/O is remote: buffered ones (write-behind, read-ahead, shared mappings), files of the host
+# where the program is, and all others.
+
+load lib
+
+setup() { work_begin; }
+teardown() {
+    [ ! -e "$DIR/small" ] || umount "$DIR/small" 2>/dev/null || true
+    work_end
+}
+
+# does WHAT: remote_files.py does it under remote I/O and finds all as it should be
+does() {
+    start "$PYTHON" "$TESTS/remote_files.py" "$1" && wait_until test -e "$DIR/ready" || return 1
+    expect 0 gdb_hijack -q --remote-io --io '*.buf=buffer' --io '*/here/*=local' "$PID" || return 1
+    as touch "$DIR/go"
+    ends_with 0
+}
+
+small_file_system() {
+    [ "$(id -u)" = 0 ] || skip "a small file system takes root to mount"
+    mkdir "$DIR/small" && mount -t tmpfs -o "size=256k,uid=$(id -u "$WHO")" none "$DIR/small"
+}
+
+@test "buffered: small writes and reads, the offset seen by every way" { does buffer; }
+
+@test "buffered: an error comes with a later call" {
+    small_file_system
+    does full
+}
+
+@test "buffered: ... with close at the latest, which closes all the same" {
+    small_file_system
+    does closes
+}
+
+@test "buffered: what was written is there although the program is killed" {
+    start "$PYTHON" -c '
+import os, time
+f = os.open("k.buf", os.O_WRONLY | os.O_CREAT)
+open(os.environ["READY"], "w").close()
+while not os.path.exists("go"): time.sleep(0.01)
+for i in range(1000): os.write(f, b"%07d\n" % i)
+os.kill(os.getpid(), 9)'
+    wait_until test -e "$DIR/ready"
+    expect 0 gdb_hijack -q --remote-io --io '*.buf=buffer' "$PID"
+    as touch "$DIR/go"
+    ends_with 137
+    wait_until test "$(stat -c %s "$DIR/k.buf")" = 8000
+    seq -f '%07.0f' 0 999 | cmp - "$DIR/k.buf"
+}
+
+@test "files of this host: opened, copied, renamed here; never across" {
+    as mkdir "$DIR/here"
+    does local
+}
+
+@test "a checkpoint is refused while a file of this host is open" {
+    as mkdir "$DIR/here"
+    start "$PYTHON" -c '
+import os, time
+open(os.environ["READY"], "w").close()
+while not os.path.exists("go"): time.sleep(0.01)
+f = open(os.getcwd() + "/here/a", "w")
+open("opened", "w").close()
+while not os.path.exists("end"): time.sleep(0.01)'
+    wait_until test -e "$DIR/ready"
+    expect 0 gdb_hijack -q --remote-io --io '*/here/*=local' "$PID"
+    as touch "$DIR/go"
+    wait_until test -e "$DIR/opened"
+    expect 1 gdb_hijack checkpoint "$PID" -o "$DIR/job.ckpt"
+    [[ $errors == *"a file of this host"* ]]
+    as touch "$DIR/end"
+    ends_with 0
+}
+
+@test "shared mappings: written back where only this program uses the file, else refused" {
+    does shared
+    [ "$(tail -c 4 "$DIR/m.buf")" = aend ]
+}
+
+@test "--io: what it takes, and when" {
+    expect 2 gdb_hijack --io '*.x=buffer' 1
+    expect 2 gdb_hijack --remote-io --io '*.x=fast' 1
+    expect 2 gdb_hijack --remote-io --io =buffer 1
+}
