@@ -247,7 +247,7 @@ static void begin_call(struct channel *c, uint64_t sequence)
 {
     pthread_mutex_lock(&c->lock);
     c->running = sequence;
-    c->cancel = c->canceled == sequence;
+    c->cancel = c->end || c->canceled == sequence;
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -464,11 +464,12 @@ int channel_end(struct executor *x, uint32_t number)
         return -ENOENT;
     pthread_mutex_lock(&c->lock);
     c->end = true;
+    uint64_t running = c->running;
     if (c->stream >= 0)
         shutdown(c->stream, SHUT_RDWR);
     pthread_cond_signal(&c->changed);
     pthread_mutex_unlock(&c->lock);
-    channel_cancel(x, &(struct wire_cancel){.channel = number, .sequence = c->running});
+    channel_cancel(x, &(struct wire_cancel){.channel = number, .sequence = running});
     pthread_join(c->thread, NULL);
     pthread_mutex_lock(&x->list);
     *at = c->next_channel;

@@ -520,6 +520,26 @@ static void a_blocked_call_outlives_its_stream(void **state)
     assert_memory_equal(got.out, "late", 4);
 }
 
+static void a_channel_ends_with_its_thread(void **state)
+{
+    struct wire_channel end = {.channel = 1};
+    int pair[2];
+    (void)state;
+    for (int i = 0; i < 50; i++) {
+        assert_int_equal(attach_at(1, 1), 0);
+        sequence = 0;
+        struct request r = request(SYS_pipe2);
+        add_out(&r, 0, sizeof pair);
+        assert_int_equal(call(&r), 0);
+        memcpy(pair, got.out, sizeof pair);
+        r = read_request(pair[0], 10);
+        send_request(&r); /* waits for ever, or has not begun */
+        assert_int_equal(ask_door(FRAME_CHANNEL, &end, sizeof end, NULL), 0);
+        assert_int_equal(ask_door(FRAME_CHANNEL, &end, sizeof end, NULL), -ENOENT);
+        assert_int_equal(shared->channels, 0);
+    }
+}
+
 static void identity_is_the_programs(void **state)
 {
     (void)state;
@@ -873,6 +893,7 @@ int main(void)
         TEST(what_has_no_row_is_refused),
         TEST(a_blocked_call_is_canceled),
         TEST(a_blocked_call_outlives_its_stream),
+        TEST(a_channel_ends_with_its_thread),
         TEST(identity_is_the_programs),
         TEST(large_transfers_are_whole),
         TEST(messages_carry_descriptors),
