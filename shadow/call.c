@@ -84,7 +84,7 @@ int64_t call_execute(struct channel *c, uint32_t *flags)
     struct plan *p = &c->plan;
     bool may_stop = executor.terminal && !(p->request.flags & WIRE_NOSTOP);
     int stop = may_stop ? call_stops_before(p) : 0;
-    int64_t result = stop ? 0 : call_hide(p);
+    int64_t result = stop ? -EIO : call_hide(p);
     if (!stop && !result)
         result = call_translate(p);
     if (!stop && !result)
@@ -96,7 +96,8 @@ int64_t call_execute(struct channel *c, uint32_t *flags)
         *flags |= tell_regular(p);
     }
     call_unhide(p);
-    if (stop)
-        *flags |= WIRE_STOP;
-    return stop ? -stop : result;
+    if (!stop || call_is_orphaned())
+        return result;
+    *flags |= WIRE_STOP;
+    return -stop;
 }

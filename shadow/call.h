@@ -36,5 +36,7 @@ bool call_limits(struct plan *p, int64_t *result);
 /* The signal that the kernel would send to a background process for this call, or 0. */
 int call_stops_before(const struct plan *p);
 int call_stops_after(const struct plan *p, int64_t result);
+/* Nobody could continue the program's group when it stopped: the kernel says EIO instead. */
+bool call_is_orphaned(void);
 
 #endif

@@ -8,6 +8,8 @@
  * drivers/tty/tty_jobctrl.c and its callers).
  */
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <termios.h>
@@ -61,4 +63,30 @@ int call_stops_after(const struct plan *p, int64_t result)
 {
     bool reads = p->request.number == SYS_read || p->request.number == SYS_readv;
     return reads && result == -EIO && in_background((int)p->args[0]) ? SIGTTIN : 0;
+}
+
+/* The parent, from /proc/PID/stat (the name before it may hold anything); 0: not to be had. */
+static pid_t parent_of(pid_t pid)
+{
+    char path[64], text[512];
+    int parent = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *file = fopen(path, "re");
+    size_t size = file ? fread(text, 1, sizeof text - 1, file) : 0;
+    if (file)
+        fclose(file);
+    text[size] = 0;
+    char *end = strrchr(text, ')');
+    return end && sscanf(end, ") %*c %d", &parent) == 1 ? parent : 0;
+}
+
+/* An orphaned process group (credentials(7)): the nearest ancestor outside of the group is of
+ * another session, as init or the terminal's emulator is, and cannot continue it. */
+bool call_is_orphaned(void)
+{
+    pid_t group = getpgid(executor.application), session = getsid(executor.application);
+    for (pid_t pid = executor.application; group > 0 && (pid = parent_of(pid)) > 0;)
+        if (getpgid(pid) != group)
+            return getsid(pid) != session;
+    return false;
 }

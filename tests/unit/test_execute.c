@@ -28,7 +28,7 @@
 #define EPOCH   3
 #define KNOWN   77777 /* the pid that the program knows */
 
-static pid_t child;
+static pid_t child, application = KNOWN;
 static int door, stream;
 static uint64_t sequence;
 static struct execute_shared *shared;
@@ -77,7 +77,8 @@ static int start(void **state)
         struct execute_start begin = {.door = pair[1], .hold = &hold, .shared = shared};
         begin.session = SESSION;
         begin.epoch = EPOCH;
-        begin.known = begin.application = KNOWN;
+        begin.known = KNOWN;
+        begin.application = application;
         getrlimit(RLIMIT_FSIZE, &begin.size);
         getrlimit(RLIMIT_NOFILE, &begin.files);
         shuffle(&hold);
@@ -787,6 +788,14 @@ static void use_terminal(int terminal)
     assert_int_equal(got.reply.flags, 0);
 }
 
+static void read_as_orphan(int terminal)
+{
+    assert_int_equal(attach_at(1, 1), 0);
+    struct request r = read_request(terminal, 10);
+    assert_int_equal(call(&r), -EIO);
+    assert_int_equal(got.reply.flags, 0);
+}
+
 static void a_background_process_is_stopped_not_the_executor(void **state)
 {
     int status;
@@ -797,6 +806,11 @@ static void a_background_process_is_stopped_not_the_executor(void **state)
         signal(SIGTTOU, SIG_IGN); /* as a shadow has them */
         start(state);
         use_terminal(terminal);
+        finish(state);
+        tcsetpgrp(terminal, foreground);
+        application = getpid(); /* whose parent is in another session */
+        start(state);
+        read_as_orphan(terminal);
         kill(foreground, SIGKILL);
         _exit(finish(state));
     }
