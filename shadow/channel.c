@@ -393,7 +393,8 @@ static struct channel *new_channel(struct executor *x, const struct wire_channel
     pthread_cond_init(&c->changed, NULL);
     c->number = wire->channel;
     c->patience = QUICK;
-    c->stream = c->replacement = -1;
+    c->stream = -1;
+    c->replacement = -1;
     c->last = wire->sequence - 1;
     c->request = mmap(NULL, MAPPED, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
