@@ -70,12 +70,24 @@ static const char *refusal(int error)
     return error == -EACCES ? "another user, or without the key" : frame_error(error);
 }
 
+/* "12 threads, "; "" for one. */
+static const char *threads_of(pid_t pid)
+{
+    static char text[32];
+    struct proc_info info;
+    struct failure ignored;
+    *text = '\0';
+    if (proc_read(pid, &info, &ignored) == 0 && info.threads > 1)
+        snprintf(text, sizeof text, "%d threads, ", info.threads);
+    return text;
+}
+
 static void print_text(const struct control_status *s, pid_t shadow)
 {
     const struct frame_status *st = &s->status;
     if (st->pid)
-        printf("process %d (%s) is hijacked: shadow %d, signal %d takes a checkpoint\n", st->seen,
-               st->name, (int)shadow, st->signal);
+        printf("process %d (%s) is hijacked: %sshadow %d, signal %d takes a checkpoint\n", st->seen,
+               st->name, threads_of(st->seen), (int)shadow, st->signal);
     else
         printf("%s has ended with an image; its shadow %d keeps %u descriptors for the restart "
                "(kill %d drops them)\n",

@@ -12,6 +12,7 @@ static const char help[] =
     "  jumps      the functions that are replaced\n"
     "  jump NAME  a function's entry, and its slot in the island\n"
     "  maps       the address space\n"
+    "  threads    where each thread stands, and which one is served\n"
     "  undo       undo what was done, and end\n"
     "  gdb's x, info, disassemble, backtrace, print, output, show, help: to look, not to change\n";
 
@@ -85,6 +86,20 @@ static void show_maps(const struct inspect *inspect)
     }
 }
 
+static void list_threads(const struct inspect *inspect)
+{
+    const struct target *target = inspect->target;
+    for (size_t i = 0; i < target->threads.count; i++) {
+        const struct thread *thread = &target->threads.at[i];
+        const struct object *object = objects_holding(target->objects, thread->pc);
+        struct object_function function = {.name = ""};
+        if (object)
+            object_function_at(target->objects, object, thread->pc, &function);
+        fprintf(stderr, "  %-8d %" PRItaddr " %s%s\n", (int)thread->tid, thread->pc, function.name,
+                thread == target->chosen ? " (served)" : "");
+    }
+}
+
 static void look(const struct inspect *inspect, const char *command)
 {
     if (strcmp(command, "jumps") == 0)
@@ -93,6 +108,8 @@ static void look(const struct inspect *inspect, const char *command)
         show_jump(inspect, command + 5);
     else if (strcmp(command, "maps") == 0)
         show_maps(inspect);
+    else if (strcmp(command, "threads") == 0)
+        list_threads(inspect);
     else if (inspect_only_looks(command))
         run_gdb(inspect, command);
     else

@@ -29,6 +29,22 @@ same_but_threads() { same '^map |^Threads:|^SigBlk:'; }
 @test "signals for single threads all the time: none lost, none new" { goes_through threads_signals; }
 @test "signals for single threads all the time, musl" { goes_through musl/threads_signals; }
 
+@test "attach, doctor and status say how many; the interactive mode shows where they stand" {
+    start_target threads_blocked
+    expect 0 gdb_hijack doctor "$PID"
+    grep -q "has 26 threads" <<<"$output"
+    printf '%s\n' "" threads "" "" "" "" "" "" >"$DIR/lines"
+    expect 0 gdb_hijack -i "$PID" <"$DIR/lines"
+    grep -q "attach.* 26 threads" <<<"$errors"
+    [ "$(grep -cE "[0-9]+ +(0x)?[0-9a-f]{10,} " <<<"$errors")" = 26 ]
+    [ "$(grep -c "(served)" <<<"$errors")" = 1 ]
+    grep -q "epoll_wait" <<<"$errors"
+    expect 0 gdb_hijack status "$PID"
+    grep -q "26 threads" <<<"$output"
+    release
+    finish
+}
+
 @test "dlopen waits for the lock of a thread that runs meanwhile" {
     start_target loading
     snapshot before
