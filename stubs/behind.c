@@ -292,10 +292,18 @@ void behind_opened(struct remote_call *call, long fd, const char *path)
     set_state(fd, SOLE | BUFFERED);
 }
 
+static int is_ring_empty(void)
+{
+    const struct ring *r = behind.ring;
+    return !r || r->head == __atomic_load_n(&r->tail, __ATOMIC_ACQUIRE);
+}
+
 /* Settles what the call could tell about descriptor `fd`; the error of an earlier write. */
 static int settle(struct remote_call *call, long number, const long *args, long fd)
 {
     settle_read(call, (int)fd);
+    if (!is_ring_empty())
+        drain(call); /* so that their errors are known before, say, a close */
     int error = failure(call, (int)fd);
     if (is_copy(number, args))
         set_state(args[0], behind.states[args[0]] & SOLE);
