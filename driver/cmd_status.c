@@ -64,12 +64,6 @@ static void print_images(const struct control_status *s)
     }
 }
 
-/* Why a connection was refused or ended by the shadow. */
-static const char *refusal(int error)
-{
-    return error == -EACCES ? "another user, or without the key" : frame_error(error);
-}
-
 /* "12 threads, "; "" for one. */
 static const char *threads_of(pid_t pid)
 {
@@ -102,7 +96,7 @@ static void print_text(const struct control_status *s, pid_t shadow)
                (unsigned long long)st->calls, st->channels);
     if (st->refused)
         printf("  refused %u connections to the shadow, the last one: %s\n", st->refused,
-               refusal(st->last_error));
+               frame_error(st->last_error));
     print_images(s);
 }
 
@@ -123,7 +117,7 @@ static void print_json(const struct control_status *s, const struct control *c)
     printf(", \"remote\": %s, \"calls\": %llu, \"channels\": %u", st->remote ? "true" : "false",
            (unsigned long long)st->calls, st->channels);
     printf(", \"refused\": %u, \"last_refusal\": %s, \"images\": [", st->refused,
-           st->refused ? control_json(text, sizeof text, refusal(st->last_error)) : "null");
+           st->refused ? control_json(text, sizeof text, frame_error(st->last_error)) : "null");
     for (uint32_t i = 0; i < st->images; i++)
         printf("%s{\"path\": %s, \"time\": %lld, \"bytes\": %llu}", i ? ", " : "",
                control_json(text, sizeof text, s->images[i].path), (long long)s->images[i].time,

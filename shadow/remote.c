@@ -151,7 +151,12 @@ int remote_forward(struct shadow *s, struct peer *p, const struct frame *f)
         return -ENOENT;
     h.channel = (uint32_t)(p - s->peers);
     h.session = p->serial;
-    int error = message_send(s->remote.fd, &h, f->payload, f->fds, f->fd_count, 0);
+    h.status = 0;
+    /* One that has no answer and does not get through is told again. */
+    int flags = h.type == FRAME_CANCEL ? MSG_DONTWAIT : 0;
+    int error = message_send(s->remote.fd, &h, f->payload, f->fds, f->fd_count, flags);
+    if (!error && h.type != FRAME_CANCEL)
+        p->asked = h.type;
     return error ? error : SERVE_LATER;
 }
 
@@ -234,6 +239,8 @@ static void pass_back(struct shadow *s)
 {
     struct peer *p = find_peer(s, &in.header);
     unsigned type = in.header.type & ~FRAME_REPLY;
+    if (p && in.header.sequence == p->sequence)
+        p->asked = 0;
     if (type == FRAME_TRACED)
         traced(s);
     else if (type == FRAME_REMOTE)
@@ -261,9 +268,19 @@ void remote_serve(struct shadow *s)
 
 /* --- the end --- */
 
+static void answer_unanswered(struct shadow *s)
+{
+    for (struct peer *p = s->peers; p < s->peers + SHADOW_PEERS; p++) {
+        if (p->fd >= 0 && p->asked)
+            serve_reply(s, p, p->asked, p->sequence, -EIO, NULL, 0, NULL, 0);
+        p->asked = 0;
+    }
+}
+
 void remote_ended(struct shadow *s)
 {
     struct remote *r = &s->remote;
+    answer_unanswered(s);
     answer_asker(s, r->asker_type == FRAME_REMOTE ? -EIO : 0);
     close(r->pidfd);
     if (r->fd >= 0)

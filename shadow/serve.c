@@ -3,7 +3,8 @@
  * much payload.
  *
  * An answer_*() returns the status of the reply (>= 0 or -errno) and may leave a payload in `out`.
- * A payload of another size than its type's row allows never reaches it.
+ * A payload of another size than its type's row allows never reaches it, nor do descriptors that
+ * nobody asked for.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -287,6 +288,7 @@ static const struct {
     unsigned type, roles; /* roles 0: before FRAME_HELLO */
     size_t least, most;   /* bytes of payload */
     int (*answer)(struct shadow *s, struct peer *p);
+    bool brings; /* descriptors may come along */
 } questions[] = {
     {FRAME_HELLO, 0, sizeof(struct frame_hello), sizeof(struct frame_hello), answer_hello},
     {FRAME_STATUS, TOOL | STARTER, 0, 0, answer_status},
@@ -296,7 +298,7 @@ static const struct {
     {FRAME_OFFER, PROGRAM, sizeof(struct frame_offer), sizeof(struct frame_offer), answer_offer},
     {FRAME_TABLE, PROGRAM, 1, FRAME_MAX_PAYLOAD, answer_table},
     {FRAME_DESCRIPTORS, PROGRAM | STARTER, sizeof(struct frame_batch), sizeof(struct frame_batch),
-     answer_descriptors},
+     answer_descriptors, true},
     {FRAME_COMMIT, PROGRAM, 0, 0, answer_commit},
     {FRAME_REPORT, PROGRAM, sizeof(struct frame_report), sizeof(struct frame_report),
      answer_report},
@@ -304,12 +306,13 @@ static const struct {
     {FRAME_ADOPT, STARTER, 0, 0, session_adopt},
     {FRAME_UNLOCK, PROGRAM | STARTER, 0, 0, answer_unlock},
     {FRAME_DONE, PROGRAM | STARTER, 0, 0, answer_done},
-    {FRAME_REMOTE, PROGRAM | STARTER, 0, sizeof(struct frame_remote), answer_remote},
-    {FRAME_PLACE, STARTER, sizeof(struct frame_place), sizeof(struct frame_place), answer_place},
+    {FRAME_REMOTE, PROGRAM | STARTER, 0, sizeof(struct frame_remote), answer_remote, true},
+    {FRAME_PLACE, STARTER, sizeof(struct frame_place), sizeof(struct frame_place), answer_place,
+     true},
     {FRAME_CHANNEL, PROGRAM, sizeof(struct wire_channel), sizeof(struct wire_channel),
-     answer_forwarded},
+     answer_forwarded, true},
     {FRAME_CANCEL, PROGRAM, sizeof(struct wire_cancel), sizeof(struct wire_cancel), answer_cancel},
-    {FRAME_RING, PROGRAM, sizeof(uint32_t), sizeof(uint32_t), answer_forwarded},
+    {FRAME_RING, PROGRAM, sizeof(uint32_t), sizeof(uint32_t), answer_forwarded, true},
     {FRAME_LIST, PROGRAM, sizeof(uint64_t), sizeof(uint64_t), answer_forwarded},
     {FRAME_PIECE, PROGRAM | STARTER, sizeof(uint32_t), sizeof(uint32_t), answer_forwarded},
     {FRAME_RECALL, PROGRAM, 0, 0, answer_forwarded},
@@ -328,6 +331,8 @@ static int find_question(const struct peer *p)
             return -EACCES;
         if (in.header.length < questions[i].least || in.header.length > questions[i].most)
             return -EBADMSG;
+        if (in.fd_count && !questions[i].brings)
+            return -EPROTO;
         return (int)i;
     }
     return -ENOTSUP;
@@ -378,7 +383,17 @@ static int receive(struct shadow *s, struct peer *p)
     if (error && error != -EMFILE)
         return error;
     int order = frame_check_order(&in.header, s->session, ++p->sequence);
+    if (!order && (in.header.channel || in.header.type & FRAME_REPLY))
+        order = -EILSEQ; /* not of the door */
     return order ? order : error;
+}
+
+/* A tool need not know the session, only the program knows the epoch. */
+static bool belongs(const struct shadow *s, const struct peer *p)
+{
+    if (p->role == FRAME_APPLICATION)
+        return in.header.session == s->session && in.header.epoch == s->epoch;
+    return p->role != FRAME_STARTER || in.header.session == s->session;
 }
 
 /* Answers the frame in `in`; -errno when the peer broke the protocol. */
@@ -392,7 +407,7 @@ static int answer(struct shadow *s, struct peer *p)
         reply_empty(s, p, row);
         return row;
     }
-    if (p->role == FRAME_APPLICATION && in.header.epoch != s->epoch)
+    if (!belongs(s, p))
         return -ESTALE;
     int status = questions[row].answer(s, p);
     if (status == SERVE_LATER)
@@ -435,12 +450,28 @@ void serve_drop(struct shadow *s, struct peer *p)
     remote_trace(s);
 }
 
-static struct peer *free_slot(struct shadow *s)
+static struct peer *free_slot(struct shadow *s, pid_t pid)
 {
+    struct peer *found = NULL;
+    int left = s->application >= 0 && pid != s->start.pid ? -SHADOW_KEPT : 0;
     for (int i = 0; i < SHADOW_PEERS; i++)
-        if (s->peers[i].fd < 0)
-            return &s->peers[i];
-    return NULL;
+        if (s->peers[i].fd < 0) {
+            found = found ? found : &s->peers[i];
+            left++;
+        }
+    return left > 0 ? found : NULL;
+}
+
+/* In place of the oldest connection that has not said who it is. */
+static struct peer *make_slot(struct shadow *s)
+{
+    struct peer *oldest = NULL;
+    for (struct peer *p = s->peers; p < s->peers + SHADOW_PEERS; p++)
+        if (p->fd >= 0 && !p->role && (!oldest || p->serial < oldest->serial))
+            oldest = p;
+    if (oldest)
+        refuse(s, oldest, -EUSERS);
+    return oldest;
 }
 
 /* Our own user, root, or the application even if it has changed its user since. */
@@ -454,13 +485,16 @@ void serve_accept(struct shadow *s)
 {
     struct ucred peer;
     socklen_t size = sizeof peer;
-    struct peer *slot = free_slot(s);
     int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
         return;
-    if (!slot || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || !welcome(s, &peer)) {
+    bool welcomed = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && welcome(s, &peer);
+    struct peer *slot = welcomed ? free_slot(s, peer.pid) : NULL;
+    if (welcomed && !slot)
+        slot = make_slot(s);
+    if (!slot) {
         s->refused++;
-        s->last_error = -EACCES;
+        s->last_error = welcomed ? -EUSERS : -EACCES;
         close(fd);
         return;
     }

@@ -190,8 +190,11 @@ void session_peer_gone(struct shadow *s, struct peer *p)
         if (s->request_state == REQUEST_PENDING)
             s->request_state = REQUEST_CANCELED;
     }
-    if (p == s->remote.asker)
+    if (p == s->remote.asker) {
         s->remote.asker = NULL;
+        if (s->remote.asker_type == FRAME_REMOTE)
+            remote_end(s); /* nobody would know that it has the descriptors */
+    }
     if (p == s->remote.recaller) { /* it goes on as it was */
         s->remote.recaller = NULL;
         remote_lock(s, true);

@@ -29,6 +29,7 @@
 #include "stubs/frame.h"
 
 #define SHADOW_PEERS 32
+#define SHADOW_KEPT  4 /* of them, for the application while there is one */
 
 enum shadow_state { SHADOW_HOME, SHADOW_LEAVING, SHADOW_HELD, SHADOW_RETURNING };
 enum request_state { REQUEST_NONE, REQUEST_PENDING, REQUEST_TAKEN, REQUEST_CANCELED };
@@ -64,6 +65,7 @@ struct peer {
     uint32_t role; /* enum frame_role; 0 before FRAME_HELLO */
     uint64_t sequence;
     uint64_t serial; /* of the connection: slots are used again */
+    unsigned asked;  /* type of its last frame that the executor has to answer; 0: none */
     bool traces;     /* wants FRAME_TRACED */
     uint32_t lost;   /* of which it has missed so many */
 };
@@ -133,7 +135,7 @@ bool remote_alive(const struct shadow *s);
 int remote_start(struct shadow *s, struct peer *p, const struct frame *f, struct hold *with);
 /* Passes a frame on; the executor's answer is passed back to the peer. */
 int remote_forward(struct shadow *s, struct peer *p, const struct frame *f);
-/* A message of the executor's, or its end. */
+/* A message of the executor's, or its end. What it leaves unanswered is answered with -EIO. */
 void remote_serve(struct shadow *s);
 void remote_ended(struct shadow *s);
 /* Ends it. */

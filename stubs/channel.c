@@ -9,6 +9,7 @@
 #include "stubs/lock.h"
 #include "stubs/mem.h"
 #include "stubs/raw.h"
+#include "stubs/remote.h"
 
 #define MOST_NUMBERS                                                                               \
     65536              /* our descriptors take numbers from half of the limit on, or of this       \
@@ -45,44 +46,91 @@ static int moved_up(int fd)
     return (int)up;
 }
 
-/* Asks the door, connecting first where there is no connection. */
-static long ask(unsigned type, const void *payload, size_t size, const int *fds, size_t count)
+/* `line` is read by others while it is made again: it never holds anything but what is right. */
+static int connect_line(void)
 {
-    lock_take(&line_lock);
-    if (line.fd < 0 && link_open(&line) == 0)
-        line.fd = moved_up(line.fd);
-    long result = line.fd < 0 ? -EIO : link_ask(&line, type, payload, size, fds, count);
-    if (result < 0 && line.fd >= 0)
+    struct link made;
+    const struct timeval slice = {.tv_sec = 1};
+    int error = line.fd < 0 ? link_open(&made) : 0;
+    if (error || line.fd >= 0)
+        return error;
+    raw(SYS_setsockopt, made.fd, SOL_SOCKET, SO_RCVTIMEO, &slice, sizeof slice);
+    line.session = made.session;
+    line.epoch = made.epoch;
+    line.sequence = made.sequence;
+    line.fd = moved_up(made.fd);
+    return 0;
+}
+
+struct question {
+    unsigned type;
+    const void *payload;
+    size_t size;
+    const int *fds;
+    size_t count;
+    uint64_t mask;    /* of the program: REMOTE_ALL where it must not end now */
+    uint32_t seconds; /* at most; 0: as long as it takes */
+};
+
+static int is_broken(long error)
+{
+    return error == -EPIPE || error == -ECONNRESET;
+}
+
+/* Puts the question and waits for the answer, in slices of a second. */
+static long put_question(const struct question *q)
+{
+    long result = connect_line();
+    if (result)
+        return result;
+    result = link_ask(&line, q->type, q->payload, q->size, q->fds, q->count);
+    for (uint32_t i = 1; result == -ETIMEDOUT && (!q->seconds || i < q->seconds); i++) {
+        remote_let_end(q->mask);
+        result = link_wait(&line, q->type);
+    }
+    if (result < 0)
         link_close(&line);
+    return result;
+}
+
+/* Every question may be put twice: what it asks for is a state, not a step. */
+static long ask(const struct question *q)
+{
+    long result = -EPIPE;
+    lock_take(&line_lock);
+    for (int i = 0; i < ATTEMPTS && is_broken(result); i++)
+        result = put_question(q);
     lock_release(&line_lock);
     return result;
 }
 
-long channel_ask(unsigned type, const void *payload, size_t size)
-{
-    return ask(type, payload, size, NULL, 0);
-}
-
 long channel_ask_with(unsigned type, const void *payload, size_t size, const int *fd)
 {
-    return ask(type, payload, size, fd, 1);
+    const struct question q = {type, payload, size, fd, fd != NULL, REMOTE_ALL, LINK_TIMEOUT};
+    return ask(&q);
+}
+
+long channel_ask(unsigned type, const void *payload, size_t size)
+{
+    return channel_ask_with(type, payload, size, NULL);
 }
 
 /* A stream in place of the one that broke, if there was one. */
-static int connect_stream(struct channel *c)
+static int connect_stream(struct channel *c, uint64_t mask)
 {
     struct wire_channel request = {.channel = c->number, .sequence = c->sequence};
     int pair[2];
     shut(&c->fd);
     if (raw_failed(raw(SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)))
         return -EIO;
-    long error = ask(FRAME_CHANNEL, &request, sizeof request, &pair[1], 1);
+    const struct question q = {FRAME_CHANNEL, &request, sizeof request, &pair[1], 1, mask, 0};
+    long error = ask(&q);
     raw(SYS_close, pair[1]);
     c->fd = moved_up(pair[0]);
     if (error >= 0)
         return 0;
     shut(&c->fd);
-    return error == -EPIPE || error == -ECONNRESET ? LOST : -EIO;
+    return error == -ETIMEDOUT ? -ETIMEDOUT : -EIO;
 }
 
 /* --- sending --- */
@@ -118,7 +166,16 @@ static size_t bytes_in(const struct wire_request *request)
     return sum;
 }
 
-static int send_request(struct channel *c)
+/* The shadow has yet to take what was sent before. */
+static void wait_room(const struct channel *c, uint64_t mask)
+{
+    struct timespec slice = {1, 0};
+    struct pollfd polled = {c->fd, POLLOUT, 0};
+    if (raw(SYS_ppoll, &polled, 1, &slice, NULL, 8) == 0)
+        remote_let_end(mask);
+}
+
+static int send_request(struct channel *c, uint64_t mask)
 {
     struct {
         struct frame_header header;
@@ -131,12 +188,14 @@ static int send_request(struct channel *c)
     head.request = c->call.request;
     struct msghdr m = message(c, &head, sizeof head, c->call.in, c->call.in_count);
     while (left) {
-        long sent = raw(SYS_sendmsg, c->fd, &m, MSG_NOSIGNAL);
+        long sent = raw(SYS_sendmsg, c->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent == -EFAULT)
             return -EFAULT;
-        if (raw_failed(sent) && sent != -EINTR && sent != -EAGAIN)
+        if (raw_failed(sent) && sent != -EAGAIN)
             return LOST;
-        if (!raw_failed(sent)) {
+        if (sent == -EAGAIN) {
+            wait_room(c, mask);
+        } else {
             advance(&m, (size_t)sent);
             left -= (size_t)sent;
         }
@@ -151,8 +210,9 @@ static int check_reply(const struct channel *c)
     const struct frame_header *h = &c->reply.header;
     size_t sum = sizeof c->reply.reply;
     int error = wire_check(h);
-    if (!error && (h->type != (FRAME_CALL | FRAME_REPLY) || h->channel != c->number ||
-                   h->session != line.session || h->sequence != c->sequence))
+    if (!error &&
+        (h->type != (FRAME_CALL | FRAME_REPLY) || h->channel != c->number ||
+         h->session != line.session || h->epoch != line.epoch || h->sequence != c->sequence))
         error = -EILSEQ;
     for (int i = 0; i < CALL_ARGS; i++) {
         if (c->reply.reply.out[i] > c->call.request.out[i])
@@ -184,7 +244,8 @@ static int receive_some(struct channel *c)
         return 0;
     if (check_reply(c))
         return LOST;
-    return c->received == sizeof c->reply.header + c->reply.header.length;
+    size_t size = sizeof c->reply.header + c->reply.header.length;
+    return c->received > size ? LOST : c->received == size;
 }
 
 /* Answers mostly come at once: better to stay awake for them than to be woken on another CPU. */
@@ -218,27 +279,38 @@ static int watch_signals(struct channel *c, uint64_t mask)
 static void cancel(struct channel *c)
 {
     struct wire_cancel request = {.channel = c->number, .sequence = c->sequence};
+    int error = -EPIPE;
     lock_take(&line_lock);
-    link_tell(&line, FRAME_CANCEL, &request, sizeof request);
+    for (int i = 0; i < 2 && is_broken(error); i++) {
+        error = connect_line();
+        if (!error && (error = link_tell(&line, FRAME_CANCEL, &request, sizeof request)))
+            link_close(&line);
+    }
     lock_release(&line_lock);
 }
 
-/* Until the whole reply is there: 1, or -errno. */
+/* Until the whole reply is there: 1, or -errno. A cancellation has no answer of its own and may be
+ * lost with its connection: it is told again each second, which changes nothing where it was heard.
+ */
 static int wait_reply(struct channel *c, uint64_t mask)
 {
-    int done = wait_awake(c);
+    int done = wait_awake(c), canceled = 0;
     struct pollfd polled[2] = {{c->fd, POLLIN, 0}, {-1, POLLIN, 0}};
     if (!done)
         polled[1].fd = watch_signals(c, mask);
     while (!done) {
+        struct timespec slice = {1, 0};
         polled[0].revents = polled[1].revents = 0;
-        raw(SYS_ppoll, polled, 2, NULL, NULL, 8);
-        if (polled[0].revents)
+        raw(SYS_ppoll, polled, 2, canceled ? &slice : NULL, NULL, 8);
+        if (polled[0].revents) {
             done = receive_some(c);
-        else if (polled[1].revents) {
-            cancel(c);
-            polled[1].fd = -1; /* once */
+            continue;
         }
+        if (canceled)
+            remote_let_end(mask);
+        cancel(c);
+        canceled = 1;
+        polled[1].fd = -1; /* it stays readable */
     }
     return done;
 }
@@ -247,10 +319,10 @@ static int wait_reply(struct channel *c, uint64_t mask)
 
 static int attempt(struct channel *c, uint64_t mask)
 {
-    int error = c->fd < 0 ? connect_stream(c) : 0;
+    int error = c->fd < 0 ? connect_stream(c, mask) : 0;
     c->received = 0;
     if (!error)
-        error = send_request(c);
+        error = send_request(c, mask);
     return error ? error : wait_reply(c, mask);
 }
 
@@ -261,7 +333,8 @@ int channel_call(struct channel *c, uint64_t mask)
     int result = LOST;
     c->sequence++;
     for (int i = 0; i < ATTEMPTS && (result == LOST || result == -EFAULT); i++) {
-        result = attempt(c, mask);
+        while ((result = attempt(c, mask)) == -ETIMEDOUT)
+            remote_let_end(mask);
         if (result == 1)
             return 0;
         shut(&c->fd);

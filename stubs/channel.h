@@ -5,6 +5,9 @@
  * no connection - the first time, after a restart, after the connection broke - and goes on where
  * the last request was, so that each is executed exactly once.
  *
+ * A shadow that does not answer is waited for, as the kernel waits for a file server: only a signal
+ * that ends or stops the program is let through meanwhile. -EIO comes when there is none any more.
+ *
  * Freestanding; all signals are blocked. After a restart channel_forget() drops descriptors that
  * are not ours any more.
  */
@@ -55,8 +58,9 @@ struct channel {
  * -errno: -EFAULT, a bad pointer among the parts; -EIO, there is no shadow any more. */
 int channel_call(struct channel *c, uint64_t mask);
 
-/* Asks the shadow's door (FRAME_QUIT...): the answer's status, or -errno. One connection serves all
- * threads. */
+/* Asks the shadow's door (FRAME_QUIT...): the answer's status, or -errno; -ETIMEDOUT after
+ * LINK_TIMEOUT seconds. One connection serves all threads; when it breaks the question is put again
+ * on another. */
 long channel_ask(unsigned type, const void *payload, size_t size);
 /* With a descriptor. */
 long channel_ask_with(unsigned type, const void *payload, size_t size, const int *fd);

@@ -197,6 +197,10 @@ static inline const char *frame_error(int error)
         return "frame out of sequence";
     case ESTALE:
         return "frame of another session or epoch";
+    case EUSERS:
+        return "too many connections at once";
+    case EACCES:
+        return "another user, without the key, or not this one's to ask";
     default:
         return "connection lost";
     }

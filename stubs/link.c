@@ -18,6 +18,12 @@ static struct {
     char payload[FRAME_MAX_PAYLOAD];
 } answer;
 
+/* What send and receive return is told by its cause: a limit of time, the end of the connection. */
+static int named(long result)
+{
+    return result == -EAGAIN ? -ETIMEDOUT : result == 0 ? -EPIPE : (int)result;
+}
+
 /* One frame, with descriptors when there are any. */
 static int send_frame(struct link *link, unsigned type, const void *payload, size_t size,
                       const int *fds, size_t count)
@@ -40,7 +46,7 @@ static int send_frame(struct link *link, unsigned type, const void *payload, siz
         message.msg_controllen = CMSG_SPACE(count * sizeof *fds);
     }
     long sent = raw(SYS_sendmsg, link->fd, &message, MSG_NOSIGNAL);
-    return raw_failed(sent) ? (int)sent : 0;
+    return raw_failed(sent) ? named(sent) : 0;
 }
 
 /* What came, `got` bytes of it: the status of the answer to the frame just sent, or -errno. */
@@ -58,7 +64,12 @@ static int check_answer(const struct link *link, unsigned type, long got)
 static int receive_answer(struct link *link, unsigned type)
 {
     long got = raw(SYS_recvfrom, link->fd, &answer, sizeof answer, 0, NULL, NULL);
-    return raw_failed(got) ? (int)got : check_answer(link, type, got);
+    return got <= 0 ? named(got) : check_answer(link, type, got);
+}
+
+int link_wait(struct link *link, unsigned type)
+{
+    return receive_answer(link, type);
 }
 
 static int ask(struct link *link, unsigned type, const void *payload, size_t size)
@@ -92,7 +103,8 @@ static int connect_socket(struct link *link)
     mem_copy_string(address.sun_path, hijack_params.socket, sizeof address.sun_path);
     raw(SYS_setsockopt, link->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     raw(SYS_setsockopt, link->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-    return (int)raw(SYS_connect, link->fd, &address, sizeof address);
+    long result = raw(SYS_connect, link->fd, &address, sizeof address);
+    return result ? named(result) : 0;
 }
 
 /* The key goes to nobody but a process of our user: only such a one can listen in our runtime
@@ -217,8 +229,8 @@ static long receive_batch(struct link *link, int *fds)
                              .msg_control = &control,
                              .msg_controllen = sizeof control};
     long got = raw(SYS_recvmsg, link->fd, &message, MSG_CMSG_CLOEXEC);
-    if (raw_failed(got))
-        return got;
+    if (got <= 0)
+        return named(got);
     uint32_t count = 0;
     if (message.msg_controllen >= CMSG_LEN(0) && control.header.cmsg_type == SCM_RIGHTS)
         count = (uint32_t)((control.header.cmsg_len - CMSG_LEN(0)) / sizeof *fds);

@@ -7,8 +7,8 @@
  *
  * Freestanding (raw.h): in the signal handler only, all signals blocked, one thread. The one
  * descriptor it opens (link.fd, close-on-exec) is the caller's to leave out of the image. Every
- * wait ends after LINK_TIMEOUT seconds with -EAGAIN. After an error only link_close() may follow,
- * except where said.
+ * wait ends after LINK_TIMEOUT seconds with -ETIMEDOUT; an end of the connection is -EPIPE. After an
+ * error only link_close() may follow, except where said.
  */
 #ifndef STUBS_LINK_H
 #define STUBS_LINK_H
@@ -57,6 +57,8 @@ int link_report(struct link *link, const struct frame_report *report);
 /* Any other question, with `count` descriptors: the answer's status, or -errno. */
 int link_ask(struct link *link, unsigned type, const void *payload, size_t size, const int *fds,
              size_t count);
+/* After -ETIMEDOUT: waits once more for the answer to the question, which was of that type. */
+int link_wait(struct link *link, unsigned type);
 const void *link_answer(size_t *size); /* of the last question, until the next */
 /* A frame that has no answer. 0 or -errno. */
 int link_tell(struct link *link, unsigned type, const void *payload, size_t size);

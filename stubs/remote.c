@@ -102,6 +102,28 @@ static void deliver(uint64_t mask)
     set_mask(REMOTE_ALL);
 }
 
+static int ends_by_default(int signal)
+{
+    uint64_t action[4];
+    if (signal == SIGCHLD || signal == SIGCONT || signal == SIGURG || signal == SIGWINCH)
+        return 0;
+    return raw(SYS_rt_sigaction, signal, NULL, action, sizeof(uint64_t)) == 0 &&
+           action[0] == (uintptr_t)SIG_DFL;
+}
+
+void remote_let_end(uint64_t mask)
+{
+    uint64_t pending = 0, let = 0;
+    raw(SYS_rt_sigpending, &pending, sizeof pending);
+    for (int s = 1; s <= 64; s++)
+        if (pending & ~mask & REMOTE_SIGNAL(s) && ends_by_default(s))
+            let |= REMOTE_SIGNAL(s);
+    if (!let)
+        return;
+    set_mask(~let);
+    set_mask(REMOTE_ALL);
+}
+
 /* What the kernel would have sent to the caller itself. */
 static void raise_here(int signal)
 {
@@ -278,12 +300,14 @@ static long rest_of_transfer(struct remote_call *call, const struct call *row, l
 {
     long more[CALL_ARGS];
     memcpy(more, args, sizeof more);
+    call->plain = 0; /* issued again, it would do the first part twice */
     while (done < args[2]) {
         more[1] = args[1] + done;
         more[2] = args[2] - done;
         if (number == SYS_pread64 || number == SYS_pwrite64)
             more[3] = args[3] + done;
-        long result = forward_once(call, row, number, more, mask);
+        long result = remote.mode == REMOTE_OFF ? remote_local(call, number, more)
+                                                : forward_once(call, row, number, more, mask);
         if (result == CALL_AGAIN)
             continue;
         if (result <= 0)
@@ -328,6 +352,8 @@ long remote_forward(struct remote_call *call, long number, const long *args)
     struct patience p = patience(row);
     uint64_t mask;
     memcpy(now, args, sizeof now);
+    if (remote.mode == REMOTE_OFF) /* since a signal that an earlier part of the call let in */
+        return remote_local(call, number, args);
     if (paths_here(call, number, args, &result))
         return result;
     if (wait_mask(call, row, args, &mask))

@@ -71,6 +71,10 @@ long remote_forward(struct remote_call *call, long number, const long *args);
 /* Makes the call in this process; where it may wait, the program's mask is in effect. */
 long remote_local(struct remote_call *call, long number, const long *args);
 
+/* While the shadow does not answer: lets those outside `mask` be delivered whose default action it
+ * is to end or to stop the program. No handler runs. */
+void remote_let_end(uint64_t mask);
+
 /* All signals but those that cannot be blocked, and SIGSYS, which the program must not block. */
 #define REMOTE_ALL       (~0ULL)
 #define REMOTE_SIGNAL(s) (1ULL << ((s)-1))
