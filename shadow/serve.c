@@ -288,7 +288,6 @@ static const struct {
     unsigned type, roles; /* roles 0: before FRAME_HELLO */
     size_t least, most;   /* bytes of payload */
     int (*answer)(struct shadow *s, struct peer *p);
-    bool brings; /* descriptors may come along */
 } questions[] = {
     {FRAME_HELLO, 0, sizeof(struct frame_hello), sizeof(struct frame_hello), answer_hello},
     {FRAME_STATUS, TOOL | STARTER, 0, 0, answer_status},
@@ -298,7 +297,7 @@ static const struct {
     {FRAME_OFFER, PROGRAM, sizeof(struct frame_offer), sizeof(struct frame_offer), answer_offer},
     {FRAME_TABLE, PROGRAM, 1, FRAME_MAX_PAYLOAD, answer_table},
     {FRAME_DESCRIPTORS, PROGRAM | STARTER, sizeof(struct frame_batch), sizeof(struct frame_batch),
-     answer_descriptors, true},
+     answer_descriptors},
     {FRAME_COMMIT, PROGRAM, 0, 0, answer_commit},
     {FRAME_REPORT, PROGRAM, sizeof(struct frame_report), sizeof(struct frame_report),
      answer_report},
@@ -306,13 +305,12 @@ static const struct {
     {FRAME_ADOPT, STARTER, 0, 0, session_adopt},
     {FRAME_UNLOCK, PROGRAM | STARTER, 0, 0, answer_unlock},
     {FRAME_DONE, PROGRAM | STARTER, 0, 0, answer_done},
-    {FRAME_REMOTE, PROGRAM | STARTER, 0, sizeof(struct frame_remote), answer_remote, true},
-    {FRAME_PLACE, STARTER, sizeof(struct frame_place), sizeof(struct frame_place), answer_place,
-     true},
+    {FRAME_REMOTE, PROGRAM | STARTER, 0, sizeof(struct frame_remote), answer_remote},
+    {FRAME_PLACE, STARTER, sizeof(struct frame_place), sizeof(struct frame_place), answer_place},
     {FRAME_CHANNEL, PROGRAM, sizeof(struct wire_channel), sizeof(struct wire_channel),
-     answer_forwarded, true},
+     answer_forwarded},
     {FRAME_CANCEL, PROGRAM, sizeof(struct wire_cancel), sizeof(struct wire_cancel), answer_cancel},
-    {FRAME_RING, PROGRAM, sizeof(uint32_t), sizeof(uint32_t), answer_forwarded, true},
+    {FRAME_RING, PROGRAM, sizeof(uint32_t), sizeof(uint32_t), answer_forwarded},
     {FRAME_LIST, PROGRAM, sizeof(uint64_t), sizeof(uint64_t), answer_forwarded},
     {FRAME_PIECE, PROGRAM | STARTER, sizeof(uint32_t), sizeof(uint32_t), answer_forwarded},
     {FRAME_RECALL, PROGRAM, 0, 0, answer_forwarded},
@@ -320,6 +318,12 @@ static const struct {
     {FRAME_TRACE, TOOL, 0, 0, answer_trace},
     {FRAME_END, TOOL | STARTER, 0, 0, answer_end},
 };
+
+static bool brings_descriptors(unsigned type)
+{
+    return type == FRAME_DESCRIPTORS || type == FRAME_REMOTE || type == FRAME_PLACE ||
+           type == FRAME_CHANNEL || type == FRAME_RING;
+}
 
 /* The row that answers the frame in `in`, or -errno. */
 static int find_question(const struct peer *p)
@@ -331,7 +335,7 @@ static int find_question(const struct peer *p)
             return -EACCES;
         if (in.header.length < questions[i].least || in.header.length > questions[i].most)
             return -EBADMSG;
-        if (in.fd_count && !questions[i].brings)
+        if (in.fd_count && !brings_descriptors(in.header.type))
             return -EPROTO;
         return (int)i;
     }

@@ -134,7 +134,8 @@ static int say(struct shadow *s, int client, unsigned type, const void *payload,
 {
     static char message[sizeof(struct frame_header) + FRAME_MAX_PAYLOAD];
     struct frame_header *h = (void *)message;
-    frame_header(h, type, 0, ++sequence, size);
+    uint64_t session = s->peers[0].role == FRAME_TOOL ? 0 : s->session;
+    frame_header(h, type, session, ++sequence, size);
     if (size)
         memcpy(h + 1, payload, size);
     assert_int_equal(send(client, message, sizeof *h + size, 0), (ssize_t)(sizeof *h + size));
