@@ -92,6 +92,10 @@ $(BUILD)/tests/unit.a: $(unit_lib)
 	rm -f $@ && ar rcs $@ $^
 $(BUILD)/tests/test_%: tests/unit/test_%.c $(BUILD)/tests/unit.a
 	$(CC) $(CPPFLAGS) $(HOSTED) -MMD -MP -MF $@.d $< $(BUILD)/tests/unit.a $(LDFLAGS) -o $@ -lcmocka -ldw -lelf -lexpat -lcapstone
+# A shadow that cuts its connections.
+$(BUILD)/tests/cutting/hijack-shadow: tests/shadow/cutting.c $(call hosted,$(shadow_src))
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(HOSTED) $(LDFLAGS) -static -Wl,--wrap=recv,--wrap=recvmsg,--wrap=sendmsg,--wrap=close $^ -o $@ -lpthread
 $(BUILD)/targets/%: tests/targets/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -std=gnu11 $(WARN) -O2 -g -MMD -MP -MF $@.d $< -o $@ -lpthread
@@ -103,7 +107,7 @@ $(BUILD)/targets/musl/%: tests/targets/%.c
 PROVE      := perl -Iscripts -S prove --formatter ShowFailures
 
 .PHONY: tests
-tests: all $(unit_bin) $(targets) $(musl)
+tests: all $(unit_bin) $(targets) $(musl) $(BUILD)/tests/cutting/hijack-shadow
 
 check:
 	scripts/packages.sh build run demo check

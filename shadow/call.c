@@ -13,9 +13,26 @@
 #define KEPT_SIGNALS                                                                               \
     (BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGILL) | BIT(SIGFPE) | BIT(SIGABRT) | BIT(32) | BIT(33))
 
-/* arch/ARCH/execute_call.S: the kernel's result; -EINTR without having begun when *cancel is set.
- */
+/* arch/ARCH/execute_call.S: the kernel's result; NOT_BEGUN when *cancel is set before that, or the
+ * signal comes that ends a wait. */
 long execute_call(_Atomic int *cancel, long number, const uint64_t args[CALL_ARGS]);
+#define NOT_BEGUN (-512)
+
+/* It was canceled before it began. Where the program is, the signal would be pending now: a call
+ * that need not wait is done, another one ends as soon as it waits. So signals come until it does.
+ */
+static long run_canceled(const struct plan *p)
+{
+    static _Atomic int no;
+    long result = NOT_BEGUN;
+    int timer;
+    if (!channel_rouse(&timer))
+        return -EINTR;
+    while (result == NOT_BEGUN)
+        result = execute_call(&no, p->request.number, p->args);
+    channel_calm(timer);
+    return result;
+}
 
 /* Only a cancellation ends a wait: what else interrupts (glibc's signal for the set*id family) the
  * program knows nothing of. */
@@ -25,7 +42,9 @@ static int64_t run(struct channel *c, uint32_t *flags)
     int64_t result;
     do
         result = execute_call(&c->cancel, p->request.number, p->args);
-    while (result == -EINTR && !c->cancel);
+    while ((result == -EINTR || result == NOT_BEGUN) && !c->cancel);
+    if (result == NOT_BEGUN)
+        result = run_canceled(p);
     if (result == -EINTR)
         *flags |= WIRE_CANCELED;
     return result;

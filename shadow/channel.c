@@ -77,6 +77,21 @@ int channel_prepare(void)
     return unblock_cancel();
 }
 
+bool channel_rouse(int *timer)
+{
+    const struct itimerspec often = {{0, 1000000}, {0, 1000000}};
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = CANCEL};
+    event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+    if (syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, timer) < 0)
+        return false;
+    return syscall(SYS_timer_settime, *timer, 0, &often, NULL) == 0;
+}
+
+void channel_calm(int timer)
+{
+    syscall(SYS_timer_delete, timer);
+}
+
 /* Interrupts a thread so that its mask changes, and waits for that. What it waits in goes on. */
 static void block_in(struct executor *x, _Atomic uint64_t *blocked, pid_t tid)
 {

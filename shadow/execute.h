@@ -136,6 +136,11 @@ int ring_map(int fd, uint32_t size);
 /* Takes what is in the ring, if there is one: before any call. */
 void ring_drain(void);
 
+/* The signal that ends a wait comes to the calling thread each millisecond, until channel_calm().
+ * False: the kernel has no timer left. */
+bool channel_rouse(int *timer);
+void channel_calm(int timer);
+
 /* --- call.c --- */
 /* Executes the plan of the channel's request; the kernel's result, and flags for the reply. */
 int64_t call_execute(struct channel *c, uint32_t *flags);

@@ -3,6 +3,7 @@
  * No wake-up is lost: a signal that comes between the check of the flag and the end of the syscall instruction finds
  * its pc in [execute_call_begin, execute_call_end) and is sent to execute_call_canceled by its handler. Once the call
  * is entered, the signal interrupts it (System V AMD64 ABI, appendix A.2.1). */
+#define NOT_BEGUN -512
         .text
         .globl  execute_call, execute_call_begin, execute_call_end, execute_call_canceled, execute_sigreturn
         .type   execute_call, @function
@@ -23,7 +24,7 @@ execute_call_begin:
 execute_call_end:
         ret
 execute_call_canceled:
-        mov     $-4, %rax               /* -EINTR */
+        mov     $NOT_BEGUN, %rax
         ret
         .size   execute_call, . - execute_call
 

@@ -1,0 +1,208 @@
+/*
+ * cutting.c - a shadow whose connections break: linked in front of the shadow's own objects
+ * (--wrap), it cuts each stream of a channel after a random number of bytes in one direction or the
+ * other, so that frames arrive in part on both sides, and the door's connections at frames.
+ *
+ * The file "cuts" beside the executable says how; it is mapped, so that it works in the executor
+ * too, which owns no descriptor to spare, and so that a test can switch it and read what was done.
+ * Without the file nothing is cut. Numbers follow from `state` alone: one run is like another as
+ * far as the program asks for the same things in the same order.
+ */
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "stubs/frame.h"
+
+ssize_t __real_recv(int fd, void *to, size_t size, int flags);
+ssize_t __real_recvmsg(int fd, struct msghdr *message, int flags);
+ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
+int __real_close(int fd);
+ssize_t __wrap_recv(int fd, void *to, size_t size, int flags);
+ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
+int __wrap_close(int fd);
+
+#define FDS (1 << 20)
+
+/* Eight little-endian words; tests/remote-cut.bash writes and reads them. */
+struct cuts {
+    _Atomic uint64_t on;       /* cut so many more streams */
+    _Atomic uint64_t most;     /* bytes of a stream, at most */
+    _Atomic uint64_t door;     /* one frame in so many costs the door's connection; 0: none */
+    _Atomic uint64_t state;    /* of the random numbers */
+    _Atomic uint64_t requests; /* streams cut while the shadow read */
+    _Atomic uint64_t replies;  /* ... while it wrote */
+    _Atomic uint64_t unread;   /* frames of the door that were lost unread */
+    _Atomic uint64_t unanswered;
+};
+
+static struct cuts *cuts;
+static _Atomic int64_t budget[FDS]; /* bytes that a stream has left, plus 1; 0: not drawn yet */
+static _Atomic unsigned char mute[FDS], writes[FDS]; /* writes: what the shadow writes counts */
+
+__attribute__((constructor)) static void begin(void)
+{
+    char path[4096];
+    ssize_t size = readlink("/proc/self/exe", path, sizeof path - 8);
+    char *slash = size > 0 ? memrchr(path, '/', (size_t)size) : NULL;
+    if (!slash)
+        return;
+    strcpy(slash, "/cuts");
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    void *at = mmap(NULL, sizeof *cuts, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    cuts = at == MAP_FAILED ? NULL : at;
+    __real_close(fd);
+}
+
+/* SplitMix64. */
+static uint64_t at_random(uint64_t below)
+{
+    uint64_t x = atomic_fetch_add(&cuts->state, 0x9e3779b97f4a7c15) + 0x9e3779b97f4a7c15;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
+    x = (x ^ x >> 27) * 0x94d049bb133111eb;
+    return (x ^ x >> 31) % below;
+}
+
+static int type_of(int fd)
+{
+    int type = 0;
+    socklen_t size = sizeof type;
+    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size);
+    return type;
+}
+
+/* --- streams --- */
+
+/* Bytes that the stream has left in this direction; -1: it is not cut there. */
+static int64_t left_of(int fd, int writing)
+{
+    if (!cuts || fd < 0 || fd >= FDS)
+        return -1;
+    if (!budget[fd] && cuts->on && type_of(fd) == SOCK_STREAM) {
+        budget[fd] = (int64_t)at_random(cuts->most) + 1;
+        writes[fd] = (unsigned char)at_random(2);
+    }
+    return writes[fd] == writing ? budget[fd] - 1 : -1;
+}
+
+static void cut(int fd, _Atomic uint64_t *count)
+{
+    if (atomic_fetch_add(count, 1) + 1 && cuts->on)
+        cuts->on--;
+    shutdown(fd, SHUT_RDWR);
+}
+
+ssize_t __wrap_recv(int fd, void *to, size_t size, int flags)
+{
+    int64_t left = left_of(fd, 0);
+    if (left == 0) {
+        cut(fd, &cuts->requests);
+        return 0;
+    }
+    ssize_t got = __real_recv(fd, to, left > 0 && (size_t)left < size ? (size_t)left : size, flags);
+    if (left > 0 && got > 0)
+        budget[fd] -= got;
+    return got;
+}
+
+/* The first `size` bytes of a message. */
+static ssize_t send_part(int fd, const struct msghdr *message, size_t size, int flags)
+{
+    struct iovec parts[64];
+    struct msghdr part = *message;
+    part.msg_iov = parts;
+    part.msg_iovlen = 0;
+    for (size_t i = 0; i < message->msg_iovlen && size; i++) {
+        parts[i] = message->msg_iov[i];
+        if (parts[i].iov_len > size)
+            parts[i].iov_len = size;
+        size -= parts[i].iov_len;
+        part.msg_iovlen++;
+    }
+    return part.msg_iovlen ? __real_sendmsg(fd, &part, flags) : 0;
+}
+
+/* --- the door --- */
+
+/* An accepted connection has the listener's name; the executor's pair has none. */
+static int is_door(int fd)
+{
+    struct sockaddr_un name;
+    socklen_t size = sizeof name;
+    return getsockname(fd, (struct sockaddr *)&name, &size) == 0 && size > sizeof name.sun_family;
+}
+
+static int is_cut(const struct frame_header *h)
+{
+    int kind = h->type == FRAME_CHANNEL || h->type == FRAME_RING;
+    return (kind && at_random(cuts->door) == 0) || (h->type == FRAME_CANCEL && at_random(50) == 0);
+}
+
+static void close_descriptors(struct msghdr *message)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c))
+        for (size_t at = 0; c->cmsg_type == SCM_RIGHTS && CMSG_LEN(at) < c->cmsg_len; at += 4) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + at, sizeof fd);
+            __real_close(fd);
+        }
+}
+
+ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags)
+{
+    ssize_t got = __real_recvmsg(fd, message, flags);
+    const struct frame_header *h = message->msg_iov->iov_base;
+    if (!cuts || !cuts->on || !cuts->door || got < (ssize_t)sizeof *h || fd >= FDS ||
+        !is_door(fd) || !is_cut(h))
+        return got;
+    if (h->type != FRAME_CANCEL && at_random(2)) {
+        mute[fd] = 1;
+        return got;
+    }
+    cuts->unread++;
+    close_descriptors(message);
+    shutdown(fd, SHUT_RDWR);
+    return 0;
+}
+
+static ssize_t cut_answer(int fd)
+{
+    mute[fd] = 0;
+    cuts->unanswered++;
+    shutdown(fd, SHUT_RDWR);
+    return 1;
+}
+
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    if (cuts && fd >= 0 && fd < FDS && mute[fd])
+        return cut_answer(fd);
+    int64_t left = left_of(fd, 1);
+    if (left < 0)
+        return __real_sendmsg(fd, message, flags);
+    ssize_t sent = left ? send_part(fd, message, (size_t)left, flags) : 0;
+    if (sent > 0)
+        budget[fd] -= sent;
+    if (sent >= 0 && budget[fd] == 1) {
+        cut(fd, &cuts->replies);
+        sent = sent ? sent : -1;
+    }
+    return sent;
+}
+
+int __wrap_close(int fd)
+{
+    if (fd >= 0 && fd < FDS)
+        budget[fd] = mute[fd] = 0;
+    return __real_close(fd);
+}
