@@ -9,6 +9,8 @@ set -u
 
 DEADLINE=3600
 
+cuts_done_or_gone() { cuts_done || is_gone "$PID"; }
+
 # cut_records TARGET CHECKPOINTS MOST DOOR: and the figures
 cut_records() {
     start_records "$1" || return 1
@@ -17,7 +19,7 @@ cut_records() {
         random_moment 900
         checkpoint || return 1
     done
-    wait_until eval 'cuts_done || is_gone "$PID"'
+    wait_until cuts_done_or_gone
     finish || return 1
     read -r requests replies unread unanswered _ <<<"$(cuts_made)"
     # shellcheck disable=SC2034 # printed by soak

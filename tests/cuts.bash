@@ -10,6 +10,7 @@ cutting_programs() {
         "$DIR/bin" || return 1
     cuts_set 0 0 1 0
     chown "$WHO" "$DIR/bin/cuts"
+    # shellcheck disable=SC2034 # for lib.bash
     GDB_HIJACK=$DIR/bin/gdb-hijack
 }
 
@@ -56,5 +57,5 @@ PY
 # start_records [TARGET]: the program, hijacked, its I/O remote
 start_records() {
     cutting_programs && feed && start_target "${1:-records}" feed &&
-        expect 0 gdb_hijack -q --remote-io "$PID" && as touch "$DIR/jump"
+        expect 0 gdb_hijack -q --remote-io "$PID" && as touch "$DIR/go"
 }

@@ -8,9 +8,9 @@
  * poll() tells of. At the end it reads the files again: each record stands there once, in order,
  * with nothing between.
  *
- * A timer comes meanwhile, every millisecond, with SA_RESTART in every second round; its handler
- * writes a numbered record itself. Where there is a file "jump", in every tenth round a read of a
- * pipe that stays empty is left by siglongjmp out of the handler.
+ * From when there is a file "go", a timer comes every millisecond, with SA_RESTART in every second
+ * round; its handler writes a numbered record itself. In every tenth round a read of a pipe that
+ * stays empty is left by siglongjmp out of the handler.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -219,10 +219,9 @@ int main(int argc, char **argv)
 {
     const struct itimerval tick = {{0, 1000}, {0, 1000}}, never = {{0, 0}, {0, 0}};
     uint64_t round = 0;
+    int ticking = 0;
 
     set_up(argc > 1 ? argv[1] : "feed");
-    set_timer(1);
-    setitimer(ITIMER_REAL, &tick, NULL);
     ready();
     do {
         set_timer(round % 2 == 0);
@@ -231,8 +230,10 @@ int main(int argc, char **argv)
         read_feed();
         pass_datagram(round);
         pass_pipe(round);
-        if (round++ % 10 == 9 && access("jump", F_OK) == 0)
+        if (round++ % 10 == 9 && ticking)
             leave_by_jump();
+        if (!ticking && access("go", F_OK) == 0)
+            ticking = setitimer(ITIMER_REAL, &tick, NULL) == 0;
     } while (!stop_asked());
     setitimer(ITIMER_REAL, &never, NULL);
     for (int way = 0; way < WAYS; way++)
