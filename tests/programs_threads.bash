@@ -5,7 +5,7 @@
 PROGRAMS_THREADS=(threaded_python xz openmp node javac java_gc)
 
 program_threaded_python() {
-    make_words 2 >words
+    make_words 20 >words
     cat >work.py <<'END'
 import concurrent.futures, hashlib, threading
 lines, lock, done = open("words").readlines(), threading.RLock(), []
@@ -85,7 +85,7 @@ END
 # The compiler is a Java program of some 200000 lines; what it reads has 6000.
 program_javac() {
     awk 'BEGIN { print "import java.util.*; public class Big {"
-        for (i = 0; i < 300; i++) {
+        for (i = 0; i < 1000; i++) {
             printf " static <T extends Comparable<T>> List<T> f%d(Map<String, List<T>> m, T x) {\n", i
             printf "  List<T> r = new ArrayList<>(m.getOrDefault(\"%d\", List.of())); r.add(x);\n", i
             printf "  r.sort((a, b) -> a.compareTo(b) * %d); return r;\n }\n", i % 2 ? 1 : -1
