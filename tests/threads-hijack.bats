@@ -69,7 +69,7 @@ def wait():
     time.sleep(1000)
 for i in range(3): threading.Thread(target=wait).start()
 wait()'
-    wait_until eval '[ "$(grep -c blocked "$DIR/out")" -eq 4 ]'
+    wait_until eval '[ "$(grep -o blocked "$DIR/out" | wc -l)" -eq 4 ]'
     before=$(masks)
     not reachable
     hijack
