@@ -52,6 +52,52 @@ long emulate_getppid(struct remote_call *call)
     return remote.mode == REMOTE_HOME ? raw(SYS_getppid) : remote.parent;
 }
 
+/* --- process groups and sessions: while the program is at home, it is itself what its shell knows
+ * ---
+ */
+
+static long ask_group(struct remote_call *call)
+{
+    return remote.mode == REMOTE_HOME ? remote_local(call, call->number, call->args)
+                                      : remote_forward(call, call->number, call->args);
+}
+
+long emulate_getpgid(struct remote_call *call)
+{
+    return ask_group(call);
+}
+
+long emulate_getpgrp(struct remote_call *call)
+{
+    return ask_group(call);
+}
+
+long emulate_getsid(struct remote_call *call)
+{
+    return ask_group(call);
+}
+
+/* The shadow follows, as far as it may: it talks to the terminal. */
+long emulate_setsid(struct remote_call *call)
+{
+    long result = remote.mode == REMOTE_HOME ? remote_local(call, call->number, call->args) : 0;
+    if (result < 0)
+        return result;
+    long followed = remote_forward(call, call->number, call->args);
+    return remote.mode == REMOTE_HOME ? result : followed;
+}
+
+long emulate_setpgid(struct remote_call *call)
+{
+    if (remote.mode != REMOTE_HOME)
+        return remote_forward(call, call->number, call->args);
+    long result = remote_local(call, call->number, call->args);
+    const long follow[CALL_ARGS] = {0, raw(SYS_getpgrp)};
+    if (!result)
+        remote_forward(call, call->number, follow);
+    return result;
+}
+
 /* --- signals to others and to itself --- */
 
 /* The number that this host has for what the program calls `id`. */

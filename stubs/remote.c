@@ -13,8 +13,9 @@
 #include "stubs/remote.h"
 #include "stubs/thread.h"
 
-#define PAGE         4096
-#define KERNEL_FLAGS 1 /* index of sa_flags in the kernel's struct sigaction */
+#define PAGE           4096
+#define NANOSECONDS(t) ((uint64_t)(t)->tv_sec * 1000000000 + (uint64_t)(t)->tv_nsec)
+#define KERNEL_FLAGS   1 /* index of sa_flags in the kernel's struct sigaction */
 
 struct remote remote;
 
@@ -170,24 +171,46 @@ long remote_local(struct remote_call *call, long number, const long *args)
 
 /* --- calls made at home --- */
 
-/* For how long a call may wait is told in one of three ways; the kernel itself writes back what is
- * left where it does for the program (RELTIME). */
+/* For how long a call may wait is told in one of three ways: milliseconds; a struct that the kernel
+ * itself writes back what is left to (RELTIME); one that it only reads, of which a copy is given
+ * less when the call is made again. */
 struct patience {
-    int index; /* of the MSEC argument; -1: none */
+    int index; /* of the argument; -1: none */
+    int in_struct;
     uint64_t began;
+    struct timespec limit, left;
 };
 
-static uint64_t elapsed_ms(const struct patience *p)
+static struct patience patience(const struct call *row, const long *args)
 {
-    return (handler_time() - p->began) / 1000000;
+    struct patience p = {.index = -1};
+    for (int i = 0; i < CALL_ARGS; i++) {
+        p.in_struct = row->args[i].kind == ARG_INTIME;
+        if (row->args[i].kind != ARG_MSEC && !p.in_struct)
+            continue;
+        p.began = handler_time();
+        if (!p.in_struct ||
+            (args[i] && !remote_read(&p.limit, (const void *)args[i], sizeof p.limit)))
+            p.index = i;
+        break;
+    }
+    return p;
 }
 
-static struct patience patience(const struct call *row)
+/* The argument for another attempt. */
+static void have_less(struct patience *p, const long *args, long *now)
 {
-    for (int i = 0; i < CALL_ARGS; i++)
-        if (row->args[i].kind == ARG_MSEC)
-            return (struct patience){i, handler_time()};
-    return (struct patience){-1, 0};
+    uint64_t past = handler_time() - p->began, limit = NANOSECONDS(&p->limit), left;
+    if (p->index < 0 || (!p->in_struct && args[p->index] <= 0))
+        return;
+    if (!p->in_struct) {
+        past /= 1000000;
+        now[p->index] = past < (uint64_t)args[p->index] ? args[p->index] - (long)past : 0;
+        return;
+    }
+    left = past < limit ? limit - past : 0;
+    p->left = (struct timespec){(time_t)(left / 1000000000), (long)(left % 1000000000)};
+    now[p->index] = (long)&p->left;
 }
 
 /* The mask in effect while the call waits. */
@@ -223,7 +246,9 @@ static void pass_signals(struct remote_call *call)
     long signal;
     while (t && set && (signal = raw(SYS_rt_sigtimedwait, &set, &t->info, &now, sizeof set)) > 0) {
         const long args[CALL_ARGS] = {remote.pid, signal, (long)&t->info};
-        remote_forward(call, SYS_rt_sigqueueinfo, args);
+        if (remote.mode != REMOTE_HOME ||
+            t->info.si_code != SI_KERNEL) /* the terminal's reach both */
+            remote_forward(call, SYS_rt_sigqueueinfo, args);
     }
 }
 
@@ -349,7 +374,7 @@ long remote_forward(struct remote_call *call, long number, const long *args)
 {
     const struct call *row = &calls[number];
     long now[CALL_ARGS], result;
-    struct patience p = patience(row);
+    struct patience p = patience(row, args);
     uint64_t mask;
     memcpy(now, args, sizeof now);
     if (remote.mode == REMOTE_OFF) /* since a signal that an earlier part of the call let in */
@@ -367,10 +392,7 @@ long remote_forward(struct remote_call *call, long number, const long *args)
     while ((result = forward_once(call, row, number, now, mask)) == CALL_AGAIN) {
         if (remote.mode == REMOTE_OFF)
             return remote_local(call, number, now);
-        if (p.index >= 0 && args[p.index] > 0) {
-            uint64_t past = elapsed_ms(&p);
-            now[p.index] = past < (uint64_t)args[p.index] ? args[p.index] - (long)past : 0;
-        }
+        have_less(&p, args, now);
     }
     return after(call, row, number, args, mask, result);
 }
