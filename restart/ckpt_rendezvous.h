@@ -13,8 +13,8 @@
  * the way; the refusal names it.
  *
  * Invariants: threads that have come cannot end, and cannot make new ones; so when as many have
- * come as the process has, nobody is missing. A main thread that has ended (pthread_exit) counts for as
- * long as the process lives, and does not come: that is refused.
+ * come as the process has, nobody is missing. A main thread that has ended (pthread_exit) counts
+ * for as long as the process lives, and does not come: that is refused.
  */
 #ifndef RESTART_CKPT_RENDEZVOUS_H
 #define RESTART_CKPT_RENDEZVOUS_H

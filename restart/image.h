@@ -175,7 +175,7 @@ struct image_process {
     uint32_t timer_count;
     uint32_t pending_count;
     uint32_t thread_count; /* that run; the first is the one that took the checkpoint */
-    uint32_t unused;
+    int32_t membarrier;
     struct rlimit limits[16];
     char cwd[4096];
     char comm[16]; /* of the thread that took the checkpoint */
@@ -186,8 +186,6 @@ struct image_process {
     int32_t oom_score_adj;
     uint32_t coredump_filter;
     int32_t dumpable, subreaper, thp_disable, keepcaps;
-    int32_t membarrier;
-    int32_t padding;
 };
 
 /* A word of memory that is the id of the thread that holds a lock. */
@@ -200,7 +198,7 @@ struct resume_owner {
 /* What the restart library hands to resume_entry(). */
 struct resume_handover {
     uint64_t owners, owner_count; /* struct resume_owner[], in one of the following */
-    uint64_t unmap[8][2]; /* start, size: library, plan, stack; end with a size of 0 */
+    uint64_t unmap[8][2];         /* start, size: library, plan, stack; end with a size of 0 */
 };
 
 #endif

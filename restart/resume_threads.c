@@ -222,9 +222,13 @@ static void make(unsigned i)
     raw(SYS_exit_group, FAILED);
 }
 
-static int is_main(unsigned i)
+/* The program's main thread, which this one becomes. */
+static unsigned main_thread(void)
 {
-    return thread(i)->tid == p->pid;
+    unsigned i = 0;
+    while (i + 1 < p->thread_count && thread(i)->tid != p->pid)
+        i++;
+    return i;
 }
 
 static void await(int count)
@@ -237,18 +241,15 @@ static void await(int count)
 /* The main thread comes last: the others inherit, and may not raise what it has lowered. */
 uint64_t resume_threads(void)
 {
-    struct image_thread *own = NULL;
-    int made = 0;
+    const unsigned own = main_thread();
     handler_arrived = 0;
     handler_round = HANDLER_WAIT;
     for (unsigned i = 0; i < p->thread_count; i++)
-        if (is_main(i))
-            own = thread(i);
-        else
-            make(i), made++;
-    await(made);
-    set_state(own);
-    return own->frame;
+        if (i != own)
+            make(i);
+    await((int)p->thread_count - 1);
+    set_state(thread(own));
+    return thread(own)->frame;
 }
 
 void resume_threads_go(void)

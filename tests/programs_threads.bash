@@ -29,9 +29,8 @@ END
 # Its threads block every signal.
 program_xz() {
     make_words 4 >words
-    touch -d '2000-01-01' words
-    COMMAND=(xz -T2 --block-size=400KiB -k words)
-    RESULTS=(words.xz)
+    COMMAND=(xz -T2 --block-size=400KiB -c words)
+    RESULTS=(out)
 }
 
 program_openmp() {
@@ -71,7 +70,7 @@ if (isMainThread) {
         });
 } else {
     let text = "" + workerData, kept = new Map();
-    for (let i = 0; i < 60000; i++) {
+    for (let i = 0; i < 200000; i++) {
         text = crypto.createHash("sha256").update(text).digest("hex");
         kept.set(text.slice(0, 3), { text, i });
     }
