@@ -40,6 +40,22 @@ static void set_purpose(struct target *target, enum safepoint_purpose otherwise)
         target->own_signal = params.signal;
 }
 
+/* The places on the stack by which stubs and net are known to be at work. */
+static bool is_in_call(const struct target *target, const taddr *places, size_t count)
+{
+    static const char *const names[] = {"hijack_in_stub", "hijack_in_net"};
+    const struct object *agent = objects_named(target->objects, LOAD_LIBRARY);
+    taddr address;
+    for (size_t n = 0; agent && n < sizeof names / sizeof *names; n++) {
+        if (!object_symbol(target->objects, agent, names[n], &address))
+            continue;
+        for (size_t i = 1; i < count; i++)
+            if (places[i] == address)
+                return true;
+    }
+    return false;
+}
+
 int undo_unsafe(void *context, const struct target *target, const taddr *places, size_t count,
                 char reason[SAFEPOINT_REASON])
 {
@@ -52,6 +68,10 @@ int undo_unsafe(void *context, const struct target *target, const taddr *places,
     }
     if (peek_record(target, &record) < 0)
         return 0;
+    if (is_in_call(target, places, count)) {
+        snprintf(reason, SAFEPOINT_REASON, "in a call that waits in our code");
+        return 1;
+    }
     for (size_t i = 0; i < count; i++)
         if (places[i] - record.island < record.island_size) {
             snprintf(reason, SAFEPOINT_REASON, "in a replaced function's first instructions");

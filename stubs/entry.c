@@ -46,7 +46,33 @@ static long report(const struct call_function *row, long result)
     return -1;
 }
 
-long entry_main(unsigned function, const long *args)
+/* The way back: what the function got, of the kernel's arguments. */
+static void unmap_arguments(const struct call_function *row, const long *from, long *to)
+{
+    int next = 0, in = 0;
+    for (int i = 0; i < CALL_ARGS && row->args[i].kind != ARG_NONE; i++) {
+        if (row->args[i].kind == ARG_SKIP)
+            next++;
+        else if (row->args[i].kind == ARG_NEXT)
+            to[next++] = from[in++];
+        else
+            in++;
+    }
+    for (int i = 0; i < CALL_ARGS && row->args[0].kind == ARG_NONE; i++)
+        to[i] = from[i];
+}
+
+/* The displaced instructions of a function of the row, any: all do the same. */
+static uintptr_t home_of(unsigned function)
+{
+    const struct hijack_record *r = &hijack_record;
+    for (uint32_t i = 0; i < r->patch_count; i++)
+        if (r->patches[i].function == function)
+            return r->island + i * JUMP_SLOT + JUMP_HOME;
+    return 0;
+}
+
+struct entry_result entry_main(unsigned function, long *args)
 {
     const struct call_function *row = &functions[function];
     uint64_t mask, all = REMOTE_ALL;
@@ -54,8 +80,11 @@ long entry_main(unsigned function, const long *args)
     map_arguments(row, args, call.args);
     raw(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof mask);
     long result = remote_call(&call);
+    if (call.again)
+        unmap_arguments(row, call.args, args);
     raw(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof mask);
-    return report(row, result);
+    return call.again ? (struct entry_result){0, home_of(function)}
+                      : (struct entry_result){report(row, result), 0};
 }
 
 static int has_stub(const struct call_function *row, enum entry_way way)

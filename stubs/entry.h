@@ -15,8 +15,13 @@
 #define ENTRY_SIZE 16
 extern const unsigned char entry_stubs[];
 
-/* Called by a stub with the function's arguments; the function's result. */
-long entry_main(unsigned function, const long *args);
+/* Called by a stub with the function's arguments. Where `home` is not 0 the stub goes on there,
+ * with the arguments as they are then, as if it had not been there. */
+struct entry_result {
+    long result; /* the function's */
+    uintptr_t home;
+};
+struct entry_result entry_main(unsigned function, long *args);
 
 /* Turns all slots. With threads the cancellation points stay in libc, which knows how to cancel. 0
  * or -errno (mprotect). */

@@ -94,9 +94,22 @@ static void keep_net_signal(ucontext_t *frame)
     memcpy(&frame->uc_sigmask, &mask, sizeof mask);
 }
 
+/* While calls go to the net, restart_syscall would, too, and lose its meaning; a call that waits in
+ * our code when they do so no more leaves it. */
+static void settle_call(struct handler_thread *t)
+{
+    if (remote.mode != REMOTE_OFF && t->kind == REISSUE_CONTINUE && !net_is_ours(t->frame))
+        t->kind = REISSUE_CALL;
+    if (remote.mode == REMOTE_OFF && t->kind != REISSUE_NONE && net_waits(t->frame)) {
+        net_break_off(t->frame);
+        t->kind = REISSUE_NONE;
+    }
+}
+
 static int leave(struct handler_thread *t)
 {
     keep_net_signal(t->frame);
+    settle_call(t);
     if (t->kind == REISSUE_CALL)
         reissue_elapsed(&t->call, t->frame, handler_time() - t->began);
     return way_out(t->kind, &t->call, t->frame);

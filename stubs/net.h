@@ -27,6 +27,14 @@ long net_disarm(void);
 long net_syscall(long number, const long *args);
 extern const unsigned char net_syscall_end[];
 
+/* For the checkpoint's handler. Is the frame that of a call waiting in net_syscall(), made ready to
+ * be issued again? net_break_off(): net_syscall() returns NET_BROKEN_OFF instead. */
+int net_waits(const ucontext_t *frame);
+void net_break_off(ucontext_t *frame);
+#define NET_BROKEN_OFF (-513)
+/* Is its program counter in our code, which the kernel lets make calls? */
+int net_is_ours(const ucontext_t *frame);
+
 /* Arms or disarms the net of the calling thread, the handler being there. */
 long net_settle(int armed);
 

@@ -131,6 +131,16 @@ static void raise_here(int signal)
     raw(SYS_tgkill, raw(SYS_getpid), raw(SYS_gettid), signal);
 }
 
+/* I/O has come home while the call waited: the program itself goes on with it. */
+static long issue_again(struct remote_call *call, const long *args, uint64_t elapsed)
+{
+    if (args != call->args)
+        memcpy(call->args, args, sizeof call->args);
+    call->elapsed = elapsed;
+    call->again = 1;
+    return -EINTR;
+}
+
 /* --- calls made here --- */
 
 static int may_wait(long number)
@@ -143,6 +153,7 @@ static int may_wait(long number)
     case SYS_rt_sigtimedwait:
     case SYS_wait4:
     case SYS_waitid:
+    case SYS_restart_syscall:
         return 1;
     }
     return remote.mode == REMOTE_OFF;
@@ -159,13 +170,18 @@ static void localize(long number, const long *args, long *real)
 
 long remote_local(struct remote_call *call, long number, const long *args)
 {
-    long real[CALL_ARGS];
+    long real[CALL_ARGS], result;
+    uint64_t began = handler_time();
     localize(number, args, real);
     if (!may_wait(number))
         return net_syscall(number, real);
-    set_mask(*call->mask);
-    long result = net_syscall(number, real);
-    set_mask(REMOTE_ALL);
+    do {
+        set_mask(*call->mask);
+        result = net_syscall(number, real);
+        set_mask(REMOTE_ALL);
+    } while (result == NET_BROKEN_OFF && args != call->args);
+    if (result == NET_BROKEN_OFF)
+        return issue_again(call, args, handler_time() - began);
     return result;
 }
 
@@ -211,6 +227,18 @@ static void have_less(struct patience *p, const long *args, long *now)
     left = past < limit ? limit - past : 0;
     p->left = (struct timespec){(time_t)(left / 1000000000), (long)(left % 1000000000)};
     now[p->index] = (long)&p->left;
+}
+
+/* I/O has come home while the call waited. The program's own `syscall` must not get an argument that
+ * is on our stack. */
+static long go_on_here(struct remote_call *call, const struct patience *p, long number,
+                       const long *args, long *now)
+{
+    if (args != call->args || number != call->number)
+        return remote_local(call, number, now);
+    if (p->index >= 0 && p->in_struct)
+        now[p->index] = args[p->index];
+    return issue_again(call, now, 0);
 }
 
 /* The mask in effect while the call waits. */
@@ -390,9 +418,9 @@ long remote_forward(struct remote_call *call, long number, const long *args)
         pass_signals(call);
     call->plain = call->frame && args == call->args;
     while ((result = forward_once(call, row, number, now, mask)) == CALL_AGAIN) {
-        if (remote.mode == REMOTE_OFF)
-            return remote_local(call, number, now);
         have_less(&p, args, now);
+        if (remote.mode == REMOTE_OFF)
+            return go_on_here(call, &p, number, args, now);
     }
     return after(call, row, number, args, mask, result);
 }

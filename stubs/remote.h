@@ -16,8 +16,9 @@
  * Invariants: while we are at work every signal is blocked, and delivered only in the windows of
  * remote_call(), when no call is under way and nothing but the stack holds our state. So a
  * handler of the program's may make calls itself, or leave by longjmp; and a checkpoint - the
- * handler of the checkpoint signal - finds no call half done. It may find us on the stack: after
- * a restart at home the same code goes on and makes the call here (REMOTE_OFF).
+ * handler of the checkpoint signal - finds no call half done. It may find us on the stack: when
+ * I/O has come home meanwhile (REMOTE_OFF), a call that waited is issued again by the program
+ * itself, so that nothing of us stays on its stack.
  *
  * Freestanding (raw.h). Pointers of the program are read and written by the kernel for us
  * (process_vm_readv), so that a bad one is -EFAULT and no SIGSEGV.
@@ -60,6 +61,7 @@ struct remote_call {
     uint32_t flags;    /* for the request: WIRE_NOSTOP */
     int plain;         /* trapped, and nothing but the one call at home: can be issued again */
     int again;         /* issue it again, once what is pending has been delivered */
+    uint64_t elapsed;  /* then: so many nanoseconds of its time to wait have passed */
 };
 
 /* Does the call. All signals are blocked; *call->mask holds the program's mask and may be changed.

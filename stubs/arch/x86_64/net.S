@@ -5,6 +5,7 @@
  * ucontext, ours or, when the program's own call was an rt_sigreturn, the program's.
  */
         .text
+        .globl  hijack_in_net
         .globl  net_entry, net_restorer, net_syscall, net_syscall_end, net_clone, net_end_thread
         .hidden net_entry, net_restorer, net_syscall, net_syscall_end, net_clone, net_end_thread
         .hidden net_main, net_thread_begin
@@ -14,6 +15,8 @@ net_entry:
         cld
         and     $-16, %rsp
         call    net_main                /* (signal, info, frame) as they came */
+hijack_in_net:                          /* as hijack_in_stub, entry.S */
+        movq    $0, -8(%rsp)
         mov     %rax, %rsp
 net_restorer:
         mov     $15, %rax               /* rt_sigreturn */

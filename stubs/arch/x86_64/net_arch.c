@@ -7,6 +7,7 @@
 #include "stubs/mem.h"
 #include "stubs/net.h"
 #include "stubs/raw.h"
+#include "stubs/reissue.h"
 #include "stubs/remote.h"
 
 #ifndef PR_SET_SYSCALL_USER_DISPATCH
@@ -141,8 +142,34 @@ ucontext_t *net_main(int signal, const siginfo_t *info, ucontext_t *frame)
         return program_frame((ucontext_t *)g[REG_RSP]);
     g[REG_RAX] = remote_call(&call);
     if (call.again) {
+        static const unsigned char arguments[CALL_ARGS] = {REG_RDI, REG_RSI, REG_RDX,
+                                                           REG_R10, REG_R8,  REG_R9};
+        for (int i = 0; i < CALL_ARGS; i++)
+            g[arguments[i]] = call.args[i];
+        if (call.elapsed)
+            reissue_shorten(g, call.number, call.elapsed);
         g[REG_RIP] -= SYSCALL_SIZE;
         g[REG_RAX] = call.number;
     }
     return frame;
+}
+
+/* --- calls that wait here --- */
+
+int net_waits(const ucontext_t *frame)
+{
+    return (uintptr_t)frame->uc_mcontext.gregs[REG_RIP] + SYSCALL_SIZE ==
+           (uintptr_t)net_syscall_end;
+}
+
+void net_break_off(ucontext_t *frame)
+{
+    frame->uc_mcontext.gregs[REG_RIP] = (greg_t)net_syscall_end;
+    frame->uc_mcontext.gregs[REG_RAX] = NET_BROKEN_OFF;
+}
+
+int net_is_ours(const ucontext_t *frame)
+{
+    uintptr_t pc = (uintptr_t)frame->uc_mcontext.gregs[REG_RIP];
+    return pc >= (uintptr_t)__ehdr_start && pc < (uintptr_t)etext;
 }
