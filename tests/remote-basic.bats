@@ -1,0 +1,217 @@
+#!/usr/bin/env bats
+# --remote-io, --local-io and release of a program whose I/O is remote: it is unharmed, whatever it waits for, and whatever
+# fails on the way. What remote calls do is remote-*.bats' else.
+
+load lib
+
+setup() { work_begin; }
+teardown() { work_end; }
+
+remote() { expect 0 gdb_hijack --remote-io --json "$PID" || return 1; [[ ! $output =~ \"shadow\":\ ([0-9]+) ]] || SHADOW=${BASH_REMATCH[1]}; }
+local_io() { expect 0 gdb_hijack --local-io -q "$PID"; }
+is_remote() { expect 0 gdb_hijack status --json "$PID" && [ "$(json "$output" "first(d, 'remote')")" = True ]; }
+is_local() { expect 0 gdb_hijack status --json "$PID" && [ "$(json "$output" "first(d, 'remote')")" = False ]; }
+
+unharmed() { untraced && same && not grep -q libhijack "/proc/$PID/maps"; }
+
+# --- what the program waits for ------------------------------------------------------------------------------------------
+
+# goes_and_comes CALL: away and home while it is blocked, then released: not a byte is other than before
+goes_and_comes() {
+    start_blocked "$1"
+    snapshot before
+    remote
+    is_remote
+    wait_until is_blocked "$PID"
+    local_io
+    is_local
+    wait_until is_blocked "$PID"
+    remote # of a process that is hijacked already
+    wait_until is_blocked "$PID"
+    release # takes the I/O home first
+    untraced
+    wait_until same
+    finish
+}
+
+@test "blocked in read" { goes_and_comes read; }
+@test "blocked in nanosleep" { goes_and_comes nanosleep; }
+@test "blocked in clock_nanosleep, absolute" { goes_and_comes clock_nanosleep; }
+@test "blocked in poll" { goes_and_comes poll; }
+@test "blocked in ppoll" { goes_and_comes ppoll; }
+@test "blocked in select" { goes_and_comes select; }
+@test "blocked in pselect" { goes_and_comes pselect; }
+@test "blocked in epoll_wait" { goes_and_comes epoll_wait; }
+@test "blocked in futex" { goes_and_comes futex; }
+@test "blocked in semtimedop" { goes_and_comes semtimedop; }
+@test "blocked in sigtimedwait" { goes_and_comes sigtimedwait; }
+@test "blocked in recv with SO_RCVTIMEO" { goes_and_comes recv; }
+@test "blocked in accept" { goes_and_comes accept; }
+@test "blocked in pause" { goes_and_comes pause; }
+@test "blocked in sigsuspend" { goes_and_comes sigsuspend; }
+
+# ends_remote CALL: what it waits for comes while its I/O is remote
+ends_remote() {
+    start_blocked "$1"
+    remote
+    finish
+}
+
+@test "what a program waits for comes while its I/O is remote" {
+    for call in read poll select epoll_wait nanosleep recv accept sigsuspend; do
+        ends_remote "$call" || complain "$call"
+    done
+}
+
+# --- programs at work ----------------------------------------------------------------------------------------------------
+
+@test "to the shadow and home 50 times while a program appends records: none lost, doubled or cut" {
+    start_program gawk 'BEGIN { while ((getline line < "stop") <= 0) { printf "record %d of a program\n", ++n; fflush(); close("stop") } }'
+    wait_until test -s "$DIR/out"
+    hijack
+    for ((n = 1; n <= 50; n++)); do
+        remote && local_io || complain "round $n"
+    done
+    release
+    untraced
+    echo stop >"$DIR/stop"
+    ends_with 0
+    gawk '$0 != "record " NR " of a program" { print NR ": " $0; bad = 1 } END { exit bad }' "$DIR/out"
+    [ "$(wc -l <"$DIR/out")" -gt 50 ]
+}
+
+# same_result COMMAND...: prints the same as when nobody disturbs it, remote from some moment to another
+same_result() {
+    "$@" >"$DIR/undisturbed" 2>/dev/null </dev/null
+    start_program "$@"
+    remote
+    random_moment 100
+    is_gone "$PID" || expect 0 gdb_hijack --local-io -q "$PID" || is_gone "$PID" || return 1
+    ends_with 0
+    cmp "$DIR/out" "$DIR/undisturbed"
+}
+
+@test "gawk, python3, gzip print the same" {
+    same_result gawk 'BEGIN { for (i = 0; i < 100000; i++) { x = (x * 31 + i) % 65521; if (i % 100 == 0) print i, x } }'
+    head -c 4000000 /dev/urandom >"$DIR/data"
+    chmod 644 "$DIR/data"
+    same_result gzip -nc "$DIR/data"
+    same_result "$PYTHON" -c 'for i in range(30000): print(i * i, flush=i % 50 == 0)'
+}
+
+# --- refusals -----------------------------------------------------------------------------------------------------------
+
+@test "refused, nothing touched: SIGSYS is the program's, its I/O is where it shall go" {
+    start_program "$PYTHON" -c 'import signal, sys; signal.signal(signal.SIGSYS, print); sys.stdin.read(); signal.pause()'
+    wait_until is_blocked "$PID"
+    snapshot before
+    expect 1 gdb_hijack --remote-io "$PID"
+    [[ $errors == *SIGSYS* ]]
+    same
+    expect 1 gdb_hijack --local-io "$PID"
+    [[ $errors == *"not hijacked"* ]]
+    hijack
+    expect 1 gdb_hijack --remote-io "$PID"
+    expect 1 gdb_hijack --local-io "$PID"
+    [[ $errors == *"itself already"* ]]
+    release
+    expect 2 gdb_hijack --remote-io --local-io "$PID"
+
+    start_blocked read
+    remote
+    expect 1 gdb_hijack --remote-io "$PID"
+    [[ $errors == *"already"* ]]
+    finish
+}
+
+@test "doctor tells whether I/O can be remote" {
+    start_blocked read
+    expect 0 gdb_hijack doctor --json "$PID"
+    [ "$(json "$output" "d['can_be_remote']")" = True ]
+    finish
+    start_program "$PYTHON" -c 'import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGSYS}); signal.pause()'
+    wait_until is_blocked "$PID"
+    expect 0 gdb_hijack doctor --json "$PID"
+    [ "$(json "$output" "d['can_be_remote']")" = False ]
+    [ "$(json "$output" "[f['severity'] for f in d['findings'] if f['id'] == 'sigsys']")" = "['remote-io']" ]
+}
+
+# --- faults -------------------------------------------------------------------------------------------------------------
+
+attempt() {
+    status=0
+    (cd "$DIR" && as env "$@" "$GDB_HIJACK" --remote-io -q "$PID") >/dev/null 2>"$DIR/errors" 3>&- || status=$?
+    errors=$(cat "$DIR/errors")
+}
+
+@test "the step fails, or gdb-hijack is killed in it: undone, or hijacked with its I/O at home" {
+    start_blocked read
+    snapshot before
+    attempt HIJACK_FAULT_FAIL=remote
+    [ "$status" -eq 3 ]
+    [[ $errors == *"everything was undone"* ]]
+    unharmed
+    attempt HIJACK_FAULT_STEP=remote
+    [ "$status" -eq 137 ]
+    is_local
+    release
+    unharmed
+    hijack
+    attempt HIJACK_FAULT_FAIL=remote # of a process that is hijacked already
+    [ "$status" -eq 3 ]
+    is_local
+    release
+    unharmed
+    finish
+}
+
+@test "the program cannot go remote: its hijack is undone" {
+    start_blocked read
+    snapshot before
+    prlimit --pid "$PID" --as=$(($(awk '/^VmSize/ { print $2 }' "/proc/$PID/status") * 1024 + 8 * 1024 * 1024))
+    attempt
+    prlimit --pid "$PID" --as=unlimited
+    [ "$status" -eq 0 ] || { [ "$status" -eq 3 ] && unharmed; }
+    [ "$status" -ne 0 ] || release
+    unharmed
+    finish
+}
+
+@test "gdb killed after each command of a release of a remote program: released or hijacked, as it says, and unharmed" {
+    start_blocked read
+    snapshot before
+    for ((n = 14; n < 120; n += 13)); do
+        remote
+        status=0
+        (cd "$DIR" && as env HIJACK_FAULT_GDB=$n "$GDB_HIJACK" release -q "$PID") >/dev/null 2>"$DIR/errors" 3>&- || status=$?
+        untraced
+        ! grep -q libhijack "/proc/$PID/maps" || { is_local && release; }
+        unharmed || complain "HIJACK_FAULT_GDB=$n: $(cat "$DIR/errors")"
+    done
+    finish
+}
+
+@test "the shadow is killed: calls fail, the program lives, and what remains is said" {
+    start_program "$PYTHON" -uc 'import time
+while True:
+    try: print("x")
+    except OSError as e: time.sleep(0.01)'
+    wait_until test -s "$DIR/out"
+    remote
+    SHADOW=$(shadow_of)
+    kill -KILL "$SHADOW"
+    wait_until is_gone "$SHADOW"
+    expect 1 gdb_hijack release "$PID"
+    [[ $errors == *"shadow of process $PID is gone"*"EIO"* ]]
+    is_alive "$PID"
+    untraced
+}
+
+@test "the program is killed: the shadow ends" {
+    start_blocked read
+    remote
+    SHADOW=$(shadow_of)
+    kill -KILL "$PID"
+    wait_until is_gone "$PID"
+    wait_until is_gone "$SHADOW"
+}
