@@ -229,8 +229,11 @@ long emulate_rt_sigsuspend(struct remote_call *call)
     if (remote_read(&mask, (const void *)call->args[0], sizeof mask))
         return -EFAULT;
     mask = remote_program_mask(mask);
-    long args[CALL_ARGS] = {(long)&mask, sizeof mask};
-    return remote_local(call, SYS_rt_sigsuspend, args);
+    long original = call->args[0]; /* for when the call is issued again by the program */
+    call->args[0] = (long)&mask;
+    long result = remote_local(call, SYS_rt_sigsuspend, call->args);
+    call->args[0] = original;
+    return result;
 }
 
 /* The way out of the net is rt_sigreturn, which sets the alternate stack from the frame. */

@@ -173,13 +173,14 @@ long remote_local(struct remote_call *call, long number, const long *args)
     long real[CALL_ARGS], result;
     uint64_t began = handler_time();
     localize(number, args, real);
-    if (!may_wait(number))
-        return net_syscall(number, real);
+    int waits = may_wait(number), whole = args == call->args && number == call->number;
     do {
-        set_mask(*call->mask);
+        if (waits)
+            set_mask(*call->mask);
         result = net_syscall(number, real);
-        set_mask(REMOTE_ALL);
-    } while (result == NET_BROKEN_OFF && args != call->args);
+        if (waits)
+            set_mask(REMOTE_ALL);
+    } while (result == NET_BROKEN_OFF && !whole);
     if (result == NET_BROKEN_OFF)
         return issue_again(call, args, handler_time() - began);
     return result;
@@ -229,8 +230,8 @@ static void have_less(struct patience *p, const long *args, long *now)
     now[p->index] = (long)&p->left;
 }
 
-/* I/O has come home while the call waited. The program's own `syscall` must not get an argument that
- * is on our stack. */
+/* I/O has come home while the call waited. The program's own `syscall` must not get an argument
+ * that is on our stack. */
 static long go_on_here(struct remote_call *call, const struct patience *p, long number,
                        const long *args, long *now)
 {

@@ -7,7 +7,7 @@ load lib
 setup() { work_begin; }
 teardown() { work_end; }
 
-remote() { expect 0 gdb_hijack --remote-io --json "$PID" || return 1; [[ ! $output =~ \"shadow\":\ ([0-9]+) ]] || SHADOW=${BASH_REMATCH[1]}; }
+remote() { expect 0 gdb_hijack --remote-io -q "$PID"; }
 local_io() { expect 0 gdb_hijack --local-io -q "$PID"; }
 is_remote() { expect 0 gdb_hijack status --json "$PID" && [ "$(json "$output" "first(d, 'remote')")" = True ]; }
 is_local() { expect 0 gdb_hijack status --json "$PID" && [ "$(json "$output" "first(d, 'remote')")" = False ]; }
@@ -92,17 +92,18 @@ same_result() {
 }
 
 @test "gawk, python3, gzip print the same" {
-    same_result gawk 'BEGIN { for (i = 0; i < 100000; i++) { x = (x * 31 + i) % 65521; if (i % 100 == 0) print i, x } }'
-    head -c 4000000 /dev/urandom >"$DIR/data"
+    same_result gawk 'BEGIN { for (i = 0; i < 6000000; i++) { x = (x * 31 + i) % 65521; if (i % 1000 == 0) print i, x } }'
+    head -c 60000000 /dev/urandom >"$DIR/data"
     chmod 644 "$DIR/data"
     same_result gzip -nc "$DIR/data"
-    same_result "$PYTHON" -c 'for i in range(30000): print(i * i, flush=i % 50 == 0)'
+    same_result "$PYTHON" -c 'for i in range(1500000): print(i * i, flush=i % 500 == 0)'
 }
 
 # --- refusals -----------------------------------------------------------------------------------------------------------
 
 @test "refused, nothing touched: SIGSYS is the program's, its I/O is where it shall go" {
-    start_program "$PYTHON" -c 'import signal, sys; signal.signal(signal.SIGSYS, print); sys.stdin.read(); signal.pause()'
+    start_program "$PYTHON" -c 'import signal; signal.signal(signal.SIGSYS, print); print("ready", flush=True); signal.pause()'
+    wait_until test -s "$DIR/out"
     wait_until is_blocked "$PID"
     snapshot before
     expect 1 gdb_hijack --remote-io "$PID"
@@ -129,7 +130,8 @@ same_result() {
     expect 0 gdb_hijack doctor --json "$PID"
     [ "$(json "$output" "d['can_be_remote']")" = True ]
     finish
-    start_program "$PYTHON" -c 'import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGSYS}); signal.pause()'
+    start_program "$PYTHON" -c 'import signal; signal.signal(signal.SIGSYS, print); print("ready", flush=True); signal.pause()'
+    wait_until test -s "$DIR/out"
     wait_until is_blocked "$PID"
     expect 0 gdb_hijack doctor --json "$PID"
     [ "$(json "$output" "d['can_be_remote']")" = False ]
@@ -161,18 +163,6 @@ attempt() {
     [ "$status" -eq 3 ]
     is_local
     release
-    unharmed
-    finish
-}
-
-@test "the program cannot go remote: its hijack is undone" {
-    start_blocked read
-    snapshot before
-    prlimit --pid "$PID" --as=$(($(awk '/^VmSize/ { print $2 }' "/proc/$PID/status") * 1024 + 8 * 1024 * 1024))
-    attempt
-    prlimit --pid "$PID" --as=unlimited
-    [ "$status" -eq 0 ] || { [ "$status" -eq 3 ] && unharmed; }
-    [ "$status" -ne 0 ] || release
     unharmed
     finish
 }
