@@ -18,6 +18,10 @@ scenario() {
 @test "at home: python3 at its prompt" { scenario home-python3; }
 @test "at home: bc" { scenario home-bc; }
 @test "at home: sqlite3" { scenario home-sqlite3; }
+@test "remote I/O, and home again: python3" { scenario remote-python3; }
+@test "remote I/O, and home again: bc" { scenario remote-bc; }
+@test "remote I/O, and home again: sqlite3" { scenario remote-sqlite3; }
+@test "remote I/O in the background: SIGTTIN, then fg" { scenario remote-background; }
 @test "restarted on another terminal: python3" { scenario elsewhere-python3; }
 @test "restarted on another terminal: bc" { scenario elsewhere-bc; }
 @test "restarted on another terminal: sqlite3" { scenario elsewhere-sqlite3; }

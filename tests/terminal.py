@@ -281,6 +281,52 @@ def at_home(program):
     t.close()
 
 
+def remote(program):
+    """The shadow talks to the terminal; then the program itself again."""
+    t = Terminal()
+    pid, before = begin(t, program)
+    raw = t.modes()
+    tool("-q", "--remote-io", pid)
+    same(raw, t.modes(), "modes of the terminal when remote I/O begins")
+    exercise(t, pid, program)
+    tool("checkpoint", pid, "-o", "job.ckpt")
+    program.talk(t)
+    tool("-q", "--local-io", pid)
+    program.talk(t)
+    tool("-q", "--remote-io", pid)
+    program.interrupt(t)
+    program.talk(t)
+    end(t, program, before, "the program with remote I/O")
+    t.close()
+
+
+def remote_background():
+    """A background job that reads the terminal by its shadow is stopped as any other; so is one that writes, under tostop."""
+    t = Terminal()
+    t.type("cat\r")
+    t.see("cat\n")
+    pid = t.foreground()
+    until("cat reads", lambda: state(pid) == "S")
+    tool("-q", "--remote-io", pid)
+    t.type("one\r")
+    t.see("one\none\n")
+    t.type(CTRL_Z)
+    t.see(r"Stopped")
+    t.see(PROMPT)
+    t.type("bg\r")
+    t.see(PROMPT)
+    until("stopped for reading", lambda: state(pid) == "T")
+    check("(tty input)" in t.command("jobs -l"), "not stopped by SIGTTIN")
+    t.type("fg\r")
+    t.see(r"fg\n.*cat\n")
+    t.type("two\r")
+    t.see("two\ntwo\n")
+    t.type(CTRL_D)
+    t.see(PROMPT)
+    same(t.command("echo status $?"), "status 0\n", "cat")
+    t.close()
+
+
 def elsewhere(program):
     t = Terminal()
     pid, before = begin(t, program)
@@ -535,11 +581,12 @@ def usable_afterwards():
 
 
 FILES = {"inputrc": "set enable-bracketed-paste off\n", "loop.py": LOOP_FILE, "raw.py": RAW}
-JOBS = {"shell": from_its_shell, "interrupted": interrupted, "background": background,
+JOBS = {"remote-background": remote_background,
+        "shell": from_its_shell, "interrupted": interrupted, "background": background,
         "tostop": background_tostop, "not-its-modes": not_its_modes, "usable": usable_afterwards,
         "raw": lambda: full_screen("foreground"), "raw-background": lambda: full_screen("background")}
 SCENARIOS = JOBS | {f"{how}-{name}": (lambda f=f, p=p: f(p))
-             for how, f in (("home", at_home), ("elsewhere", elsewhere))
+             for how, f in (("home", at_home), ("remote", remote), ("elsewhere", elsewhere))
              for name, p in (("python3", Python), ("bc", Bc), ("sqlite3", Sqlite))}
 
 if __name__ == "__main__":
