@@ -155,7 +155,7 @@ static void print_out(FILE *to, const struct trace_call *c, int i, size_t head)
 static void print_headed(FILE *to, const struct trace_call *c, int i)
 {
     bool wrote = c->kinds[i].kind == ARG_OUTH;
-    long type;
+    long type = 0;
     if (c->kinds[i].value != sizeof type ||
         !(wrote ? trace_out : trace_in)(c, i, &type, sizeof type)) {
         print_pointer(to, c, i);
