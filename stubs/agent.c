@@ -7,6 +7,7 @@
 #include "stubs/handler.h"
 #include "stubs/raw.h"
 #include "stubs/remote.h"
+#include "stubs/thread.h"
 
 HIJACK_EXPORT struct hijack_params hijack_params;
 
@@ -59,6 +60,8 @@ HIJACK_EXPORT long hijack_stop(void)
 {
     struct kernel_action none = {.handler = (uintptr_t)SIG_IGN}, old;
     long result = action(NULL, &old);
+    if (remote.mode == REMOTE_OFF)
+        remote_thread_free();
     if (result < 0 || old.handler != (uintptr_t)handler_entry)
         return result;
     result = action(&none, NULL);

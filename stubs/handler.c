@@ -100,7 +100,7 @@ static void settle_call(struct handler_thread *t)
 {
     if (remote.mode != REMOTE_OFF && t->kind == REISSUE_CONTINUE && !net_is_ours(t->frame))
         t->kind = REISSUE_CALL;
-    if (remote.mode == REMOTE_OFF && t->kind != REISSUE_NONE && net_waits(t->frame)) {
+    if (remote.mode == REMOTE_OFF && t->frame && net_waits(t->frame)) {
         net_break_off(t->frame);
         t->kind = REISSUE_NONE;
     }

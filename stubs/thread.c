@@ -1,4 +1,5 @@
-/* thread.c - see thread.h. Entries are never freed, only used again: a list without locks. */
+/* thread.c - see thread.h. Entries are used again, and freed only with all of us: a list without
+ * locks. */
 #include <sys/mman.h>
 
 #include "stubs/raw.h"
@@ -69,4 +70,13 @@ void remote_thread_each(void (*each)(struct remote_thread *t))
 {
     for (struct remote_thread *t = __atomic_load_n(&all, __ATOMIC_ACQUIRE); t; t = t->next)
         each(t);
+}
+
+void remote_thread_free(void)
+{
+    while (all != &first) {
+        struct remote_thread *t = all;
+        all = t->next;
+        raw(SYS_munmap, t, sizeof *t);
+    }
 }

@@ -33,6 +33,9 @@ struct remote_thread *remote_thread(void);
 /* The calling thread ends: its channel is closed. */
 void remote_thread_end(void);
 
+/* Gives the memory of all back. I/O is here, and no thread in a call of ours. */
+void remote_thread_free(void);
+
 /* Calls `each` for all. */
 void remote_thread_each(void (*each)(struct remote_thread *t));
 

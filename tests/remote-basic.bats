@@ -50,6 +50,17 @@ goes_and_comes() {
 @test "blocked in pause" { goes_and_comes pause; }
 @test "blocked in sigsuspend" { goes_and_comes sigsuspend; }
 
+@test "threads, one in each blocking call" {
+    start_target threads_blocked
+    snapshot before
+    remote
+    is_remote
+    release
+    untraced
+    wait_until same '^SigBlk' # the main thread is at work
+    finish
+}
+
 # ends_remote CALL: what it waits for comes while its I/O is remote
 ends_remote() {
     start_blocked "$1"
