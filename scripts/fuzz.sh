@@ -9,14 +9,14 @@ BUILD=${BUILD:-build}
 limit=-max_total_time=${1:-60}
 [[ ${1:-} != *x ]] || limit=-runs=${1%x}
 shift $(($# ? 1 : 0))
-[ $# -gt 0 ] || set -- mi frame decode
+[ $# -gt 0 ] || set -- mi frame decode reply ring
 declare -A sources=([mi]="gdbmi/mi_parser.c gdbmi/mi_value.c" [frame]="shadow/hold.c shadow/message.c shadow/remote.c shadow/serve.c shadow/session.c"
-    [decode]="shadow/decode.c")
-declare -A options=([mi]="-dict=tests/fuzz/mi.dict" [frame]="" [decode]="")
+    [decode]="shadow/decode.c" [reply]="" [ring]="")
+declare -A options=([mi]="-dict=tests/fuzz/mi.dict" [frame]="" [decode]="" [reply]="" [ring]="")
 mkdir -p "$BUILD"
 for name; do
     # shellcheck disable=SC2086 # lists of words
-    clang -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -g -O1 -D_GNU_SOURCE -I. \
+    clang -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -g -O1 -D_GNU_SOURCE -I. -Istubs/arch/"$(uname -m)" -Ishadow/arch/"$(uname -m)" \
         "tests/fuzz/fuzz_$name.c" ${sources[$name]} -o "$BUILD/fuzz_$name"
     corpus=()
     for folder in "tests/$name" "tests/fuzz/corpus_$name"; do
