@@ -336,7 +336,7 @@ static int find_question(const struct peer *p)
         if (in.header.length < questions[i].least || in.header.length > questions[i].most)
             return -EBADMSG;
         if (in.fd_count && !brings_descriptors(in.header.type))
-            return -EPROTO;
+            return -EBADF;
         return (int)i;
     }
     return -ENOTSUP;

@@ -197,6 +197,8 @@ static inline const char *frame_error(int error)
         return "frame out of sequence";
     case ESTALE:
         return "frame of another session or epoch";
+    case EBADF:
+        return "descriptors that were not asked for";
     case EUSERS:
         return "too many connections at once";
     case EACCES:

@@ -21,6 +21,7 @@ play() {
 }
 
 hijacked() { hijack && checkpoint; }
+remote() { expect 0 gdb_hijack -q --remote-io "$PID" && checkpoint; }
 undisturbed() { :; }
 
 as_undisturbed() {
@@ -40,6 +41,14 @@ as_undisturbed() {
 @test "killed" { as_undisturbed killed; }
 @test "shut down for writing, then unread data and a close: a reset" { as_undisturbed reset; }
 @test "a daemon: double fork, setsid, everything closed" { as_undisturbed daemon; }
+
+@test "with remote I/O: closed one after the other" { as_undisturbed close remote; }
+@test "with remote I/O: dup2 of another over each" { as_undisturbed dup2 remote; }
+@test "with remote I/O: close_range" { as_undisturbed close_range remote; }
+@test "with remote I/O: exit" { as_undisturbed exit remote; }
+@test "with remote I/O: an exception of the program's" { as_undisturbed abort remote; }
+@test "with remote I/O: killed" { as_undisturbed killed remote; }
+@test "with remote I/O: shut down for writing, then unread data and a close: a reset" { as_undisturbed reset remote; }
 
 @test "a daemon's shadow ends with the process that was hijacked, not with the daemon" {
     shadow_watched() { hijack && shadow=$(shadow_of); }

@@ -234,7 +234,7 @@ int main(int argc, char **argv)
             leave_by_jump();
         if (!ticking && access("go", F_OK) == 0)
             ticking = setitimer(ITIMER_REAL, &tick, NULL) == 0;
-    } while (!stop_asked());
+    } while (!differences && !stop_asked());
     setitimer(ITIMER_REAL, &never, NULL);
     for (int way = 0; way < WAYS; way++)
         check_file(way);
