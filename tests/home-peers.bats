@@ -9,7 +9,7 @@ teardown() { work_end; }
 
 # play HOW TREATMENT...: the program does HOW at its end; the peers' log is $DIR/log
 play() {
-    rm -f "$DIR/log" "$DIR/ready" "$DIR/stop" "$DIR/child" "$DIR/over" "$DIR/files"
+    rm -f "$DIR/executor" "$DIR/log" "$DIR/ready" "$DIR/stop" "$DIR/child" "$DIR/over" "$DIR/files"
     cp "$TESTS/peers.py" "$DIR" && chmod 644 "$DIR/peers.py"
     start "$PYTHON" peers.py "$1" || return 1
     wait_until test -e "$DIR/ready" || return 1
@@ -21,7 +21,10 @@ play() {
 }
 
 hijacked() { hijack && checkpoint; }
-remote() { expect 0 gdb_hijack -q --remote-io "$PID" && checkpoint; }
+remote() {
+    expect 0 gdb_hijack -q --remote-io "$PID" && checkpoint || return 1
+    pgrep -P "$(shadow_of)" >"$DIR/executor.tmp" && chmod 644 "$DIR/executor.tmp" && mv "$DIR/executor.tmp" "$DIR/executor"
+}
 undisturbed() { :; }
 
 as_undisturbed() {

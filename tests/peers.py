@@ -3,7 +3,9 @@
 The parent is the peers: it holds the other ends of a TCP connection, of a Unix socket and of two
 pipes, and tries a flock and a record lock. It tells the program to take the next step of HOW, and
 logs what it then sees at each end: so the log is the same in every run that nothing disturbs. The
-child is the program; its process id is in the file "ready", it begins when "stop" is there.
+child is the program; its process id is in the file "ready", it begins when "stop" is there. A file
+"executor" holds the id of the process that makes the program's calls; when a signal has ended the
+program, its descriptors are closed at the latest when that has ended, too.
 """
 import fcntl
 import os
@@ -113,15 +115,43 @@ def picture(ours):
     return lines + ["flock: " + is_free("flock", fcntl.flock), "record: " + is_free("record", fcntl.lockf)]
 
 
+def executor():
+    try:
+        with open("executor") as f:
+            return int(f.read())
+    except FileNotFoundError:
+        return None
+
+
+def is_blocked(pid):
+    """A thread of it waits for a pipe. (It may end meanwhile.)"""
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/wchan") as f:
+                if "pipe" in f.read():
+                    return True
+    except OSError:
+        pass
+    return False
+
+
+def await_executor(status):
+    end = time.monotonic() + LIMIT
+    while executor() and os.WIFSIGNALED(status) and os.path.exists(f"/proc/{executor()}"):
+        if time.monotonic() > end:
+            sys.exit("the executor does not end")
+        time.sleep(0.002)
+
+
 def reading(order_pipe, waiting):
     """All of the earlier orders have been carried out: the program waits for the next, or has ended."""
     end = time.monotonic() + LIMIT
     while time.monotonic() < end:
         pid, status = os.waitpid(waiting, os.WNOHANG)
         if pid:
+            await_executor(status)
             return status
-        with open(f"/proc/{waiting}/wchan") as f:
-            blocked = "pipe" in f.read()
+        blocked = is_blocked(executor() or waiting)
         unread = fcntl.ioctl(order_pipe, 0x541B, b"\0\0\0\0")
         if blocked and unread == b"\0\0\0\0":
             return None
@@ -161,6 +191,7 @@ def main(how):
         time.sleep(0.005)
     if how == "killed":
         status = os.waitpid(pid, 0)[1]
+        await_executor(status)
         with open("log", "w") as log:
             print(*picture(ours), "status", status, sep="\n", file=log)
         return

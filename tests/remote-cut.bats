@@ -10,7 +10,7 @@ teardown() { work_end; }
 # Cuts inside requests and inside replies are among them.
 both_kinds() {
     read -r requests replies unread unanswered _ <<<"$(cuts_made)"
-    [ "$requests" -ge 3 -a "$replies" -ge 3 ] || complain "cuts: $(cuts_made)"
+    ((requests >= 3 && replies >= 3)) || complain "cuts: $(cuts_made)"
 }
 
 @test "streams are cut at 40 places: nothing is lost, doubled or reordered" {

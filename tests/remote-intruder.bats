@@ -54,7 +54,7 @@ PY
     wait_until waits_for_reply
     kill -CONT "$shadow" "$executor"
     finish
-    rm -rf "$DIR/bin" "$DIR/feed"
+    rm -rf "${DIR:?}/bin" "$DIR/feed"
     start_records
     shadow=$(shadow_of)
     executor=$(pgrep -P "$shadow")
