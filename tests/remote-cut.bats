@@ -46,3 +46,18 @@ both_kinds() {
     finish
     both_kinds
 }
+
+@test "the program leaves and comes back between the cuts: remote again, at home, remote once more" {
+    start_records
+    cuts_set 6 1000000 50000 5
+    checkpoint_exit
+    restart_ready --remote-io
+    checkpoint
+    checkpoint_exit
+    both_kinds
+    restart_ready
+    expect 0 gdb_hijack -q --remote-io "$PID"
+    checkpoint
+    cuts_set 7 0 1 0
+    finish
+}
