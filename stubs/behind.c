@@ -17,6 +17,7 @@
 #define FDS         1024 /* descriptors with higher numbers are never buffered */
 #define AHEAD       (128u << 10)
 #define AHEAD_FILES 8
+#define PATIENCE    1000 /* times that another thread may run while the ring is full */
 
 struct ahead {
     int fd; /* -1: free */
@@ -227,20 +228,46 @@ static int failure(struct remote_call *call, int fd)
     return error;
 }
 
-static int write_behind(struct remote_call *call, long number, const long *args, long *result)
+/* One record: 0, -EAGAIN where there is no ring to be had, or -EFAULT. With the ring full its
+ * writes are waited for: whoever takes them is awake. */
+static int put_record(struct remote_call *call, const struct ring_record *record, const void *from)
 {
-    const struct ring_record record = {(uint32_t)args[2], (int32_t)args[0],
-                                       number == SYS_pwrite64 ? args[3] : -1};
-    if (args[2] <= 0 || args[2] > RING_DATA || (number == SYS_pwrite64 && args[3] < 0))
-        return 0;
-    settle_read(call, (int)args[0]);
+    int error;
     lock_take(&behind.lock);
     if (!behind.ring)
         behind.ring = make_ring();
-    int error = behind.ring ? append(behind.ring, &record, (const void *)args[1]) : -EAGAIN;
+    for (int i = 0;
+         (error = behind.ring ? append(behind.ring, record, from) : -EAGAIN) == -EAGAIN &&
+         behind.ring && i < PATIENCE;
+         i++)
+        raw(SYS_sched_yield);
     lock_release(&behind.lock);
-    *result = error ? error : args[2];
-    return error != -EAGAIN;
+    if (error != -EAGAIN || !behind.ring)
+        return error;
+    drain(call);
+    lock_take(&behind.lock);
+    error = behind.ring ? append(behind.ring, record, from) : -EAGAIN;
+    lock_release(&behind.lock);
+    return error;
+}
+
+/* As many records as the bytes need. */
+static int write_behind(struct remote_call *call, long number, const long *args, long *result)
+{
+    int at_offset = number == SYS_pwrite64, error = 0;
+    long done = 0;
+    if (args[2] <= 0 || (at_offset && args[3] < 0))
+        return 0;
+    settle_read(call, (int)args[0]);
+    while (done < args[2] && !error) {
+        long size = args[2] - done < RING_DATA ? args[2] - done : RING_DATA;
+        const struct ring_record record = {(uint32_t)size, (int32_t)args[0],
+                                           at_offset ? args[3] + done : -1};
+        error = put_record(call, &record, (const char *)args[1] + done);
+        done += error ? 0 : size;
+    }
+    *result = done ? done : error;
+    return done || error != -EAGAIN;
 }
 
 /* --- descriptors --- */
