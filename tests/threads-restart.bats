@@ -23,6 +23,7 @@ goes_on() {
 as_root() {
     [ "$(id -u)" = 0 ] || skip "not root"
     work_end
+    # shellcheck disable=SC2034 # for lib.bash
     WHO=root
     work_begin
 }
