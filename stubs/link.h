@@ -7,8 +7,8 @@
  *
  * Freestanding (raw.h): in the signal handler only, all signals blocked, one thread. The one
  * descriptor it opens (link.fd, close-on-exec) is the caller's to leave out of the image. Every
- * wait ends after LINK_TIMEOUT seconds with -ETIMEDOUT; an end of the connection is -EPIPE. After an
- * error only link_close() may follow, except where said.
+ * wait ends after LINK_TIMEOUT seconds with -ETIMEDOUT; an end of the connection is -EPIPE. After
+ * an error only link_close() may follow, except where said.
  */
 #ifndef STUBS_LINK_H
 #define STUBS_LINK_H

@@ -203,6 +203,6 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
 int __wrap_close(int fd)
 {
     if (fd >= 0 && fd < FDS)
-        budget[fd] = mute[fd] = 0;
+        budget[fd] = 0, mute[fd] = 0;
     return __real_close(fd);
 }
