@@ -1,0 +1,345 @@
+#!/usr/bin/env bats
+# restart --remote-io: a program goes on where none of its files are, and home again; its shadow does its input and output.
+
+load lib
+load away
+load remote
+load programs
+
+setup_file() { away_begin; }
+teardown_file() { away_end; }
+setup() { work_begin && away_use; }
+teardown() { work_end; }
+
+@test "every kind of descriptor, there and back" {
+    away_or_skip
+    start_target descriptors "$DIR"
+    hijack_for_away
+    there_and_back 2
+    finish
+}
+
+@test "every kind of descriptor, used there" {
+    away_or_skip
+    start_target descriptors "$DIR"
+    hijack_for_away
+    leave_home
+    go_away
+    finish
+}
+
+# --- programs that nobody here wrote, fed at home -----------------------------------------------------------------------
+# Through the fifo $DIR/feed, portion by portion: each ends with an order to say so in the file "report".
+
+words() { awk -v n="$1" 'BEGIN { for (i = 0; i < 400; i++) print "w" (n * i) % 61, i, (n * 7919 + i * 31) % 1009; print "end", n }'; }
+
+sql() {
+    [ "$1" -gt 1 ] || echo "CREATE TABLE t (portion, i, word); CREATE INDEX tw ON t (word); BEGIN;"
+    awk -v n="$1" 'BEGIN { for (i = 0; i < 400; i++) printf "INSERT INTO t VALUES (%d, %d, \"w%d\");\n", n, i, (n * i) % 61 }'
+    [ "$1" -lt "$PORTIONS" ] || echo "COMMIT; SELECT word, count(*), sum(i) FROM t GROUP BY 1; PRAGMA integrity_check;"
+    echo "SELECT writefile('report', 'end $1');"
+}
+
+PORTIONS=11 fed=0
+has_reported() { grep -qx "end $1" "$DIR/report" 2>/dev/null; }
+feed() {
+    fed=$((fed + 1))
+    "$PORTION" $fed >&7
+    wait_until has_reported $fed
+}
+
+# five_times PORTION COMMAND...: from portion to portion at the other host and at home; out and result must be the undisturbed
+# ones
+five_times() {
+    local n
+    PORTION=$1
+    shift
+    as mkdir "$DIR/plain"
+    for ((n = 1; n <= PORTIONS; n++)); do "$PORTION" "$n"; done >"$DIR/all"
+    (cd "$DIR/plain" && as "$@" <"$DIR/all" >out)
+    as mkfifo "$DIR/feed"
+    exec 7<>"$DIR/feed"
+    IN=$DIR/feed start_program "$@"
+    feed
+    hijack_for_away
+    there_and_back 5 feed
+    [ "$fed" = "$PORTIONS" ]
+    exec 7>&-
+    ends_with 0
+    cat "$DIR/plain"/{out,result*} >"$DIR/expected"
+    cat "$DIR"/{out,result*} | cmp - "$DIR/expected"
+    [ -s "$DIR/expected" ]
+}
+
+five_times_gawk() {
+    five_times words gawk '{ count[$1] += $2 * $3 } $1 == "end" { print >"report"; close("report"); print NR, length(count) }
+        END { n = asorti(count, key); for (i = 1; i <= n; i++) print key[i], count[key[i]] >"result" }'
+}
+
+@test "home, away, home, away, five times over: gawk" {
+    away_or_skip
+    five_times_gawk
+}
+
+@test "... python3, which makes, lists, renames and removes files" {
+    away_or_skip
+    cat >"$DIR/files.py" <<'END'
+import hashlib, os, sys
+seen = {}
+os.mkdir("files")
+for line in sys.stdin:
+    a, *b = line.split()
+    if a != "end":
+        seen.setdefault(a, []).append(b)
+        continue
+    name = f"files/{b[0]}"
+    with open(name + ".new", "x") as f:
+        for word in sorted(seen): print(word, *seen[word], file=f)
+    os.rename(name + ".new", name)
+    with open(name, "rb") as f: digest = hashlib.file_digest(f, "sha256").hexdigest()
+    if int(b[0]) % 3 == 0: os.unlink(name)
+    print(sorted(os.listdir("files")), os.stat("files").st_mode, digest, os.uname().nodename, os.getuid(), os.path.basename(os.getcwd()) != "home")
+    with open("report", "w") as f: print("end", b[0], file=f)
+with open("result", "w") as f: print(seen, file=f)
+END
+    five_times words "$PYTHON" "$DIR/files.py"
+}
+
+@test "... sqlite3, with a transaction open from the first leg to the last" {
+    away_or_skip
+    five_times sql sqlite3 -bail result.db
+    [ "$(tail -n 2 "$DIR/out")" = $'ok\n6' ]
+}
+
+# --- blocked calls ------------------------------------------------------------------------------------------------------
+
+is_blocked_again() { wait_until is_blocked "$PID"; }
+
+# A call blocked at home goes on blocked there, and at home, and there; what ends it happens at home.
+blocked_in() {
+    away_or_skip
+    for call; do
+        start_blocked "$call"
+        hijack_for_away
+        there_and_back 1 is_blocked_again
+        leave_home
+        go_away
+        is_blocked_again
+        finish
+        rm "$DIR"/*
+    done
+}
+
+@test "blocked in read, poll, select" { blocked_in read poll pselect; }
+@test "blocked in epoll_wait, recv, accept" { blocked_in epoll_wait recv accept; }
+
+# The program itself finds a call that returns too early.
+@test "a timeout goes on there and at home" {
+    away_or_skip
+    for call in poll nanosleep epoll_wait; do
+        start_target timeout "$call" 4000
+        wait_until is_blocked "$PID"
+        hijack_for_away
+        there_and_back 1 is_blocked_again
+        finish
+        rm "$DIR"/*
+    done
+}
+
+# --- connections --------------------------------------------------------------------------------------------------------
+
+# converses: the conversation goes on, by a thousand lines
+converses() {
+    local from
+    from=$(cat "$DIR/count")
+    wait_until has_counted $((from + 1000))
+}
+has_counted() { [ "$(cat "$DIR/count" 2>/dev/null || echo 0)" -ge "$1" ]; }
+
+@test "a TCP client is away and back in mid-conversation, then its server; neither notices" {
+    away_or_skip
+    cat >"$DIR/talk.py" <<'END'
+import os, socket, sys
+def lines(s, first):
+    """Each side answers the other's number with the next; the client counts, and ends it when "stop" is there."""
+    f, n = s.makefile("rw"), first
+    if first: print(n, file=f, flush=True)
+    for line in f:
+        if int(line) != n + 1: sys.exit(f"{line.strip()} after {n}")
+        n = int(line) + 1
+        print(n, file=f, flush=True)
+        if first and n % 100 == 1:
+            with open("count.new", "w") as c: c.write(str(n))
+            os.rename("count.new", "count")
+            if os.path.exists("stop"): break
+    s.shutdown(socket.SHUT_WR)
+    while s.recv(1000): pass
+if sys.argv[1] == "serve":
+    listener = socket.create_server(("127.0.0.1", 0))
+    with open("port.new", "w") as f: f.write(str(listener.getsockname()[1]))
+    os.rename("port.new", "port")
+    lines(listener.accept()[0], 0)
+else:
+    with open("port") as f: lines(socket.create_connection(("127.0.0.1", int(f.read()))), 1)
+END
+    start_program "$PYTHON" talk.py serve
+    server=$PID
+    wait_until test -e "$DIR/port"
+    start_program "$PYTHON" talk.py call
+    wait_until has_counted 1
+    hijack_for_away
+    there_and_back 1 converses
+    leave_home
+    go_away
+    client=$MAIN PID=$server MAIN=$server
+    converses
+    hijack_for_away
+    there_and_back 1 converses
+    as touch "$DIR/stop"
+    ends_with 0 "$client"
+    ends_with 0
+}
+
+# --- without namespaces, and home while it runs -------------------------------------------------------------------------
+
+@test "restart --remote-io at home; then its input and output come home while it runs" {
+    start_target descriptors "$DIR"
+    hijack
+    checkpoint_exit
+    restart_ready --remote-io
+    [ "$(find "/proc/$PID/fd" -lname "$DIR/*" | wc -l)" = 0 ]
+    expect 0 gdb_hijack status "$PID" --json
+    [ "$(json "$output" "first(d, 'away')")" = False ]
+    [ "$(json "$output" "first(d, 'remote')")" = True ]
+    expect 0 gdb_hijack hijack --local-io "$PID"
+    [ "$(find "/proc/$PID/fd" -lname "$DIR/*" | wc -l)" -gt 5 ]
+    not flock --nonblock "$DIR/flock" true
+    finish
+}
+
+@test "to the shadow and home, ten times" {
+    start_target descriptors "$DIR"
+    hijack
+    for ((n = 0; n < 10; n++)); do
+        expect 0 gdb_hijack hijack --remote-io "$PID"
+        expect 0 gdb_hijack hijack --local-io "$PID"
+    done
+    not flock --nonblock "$DIR/flock" true
+    release
+    finish
+}
+
+# It has no number for what would come home.
+@test "a way home that fails leaves it remote, and whole" {
+    start_target descriptors "$DIR"
+    hijack
+    expect 0 gdb_hijack hijack --remote-io "$PID"
+    as prlimit --pid "$PID" --nofile=12:12
+    expect 3 gdb_hijack hijack --local-io "$PID"
+    [[ $errors == *"cannot give the descriptors back"* ]]
+    not flock --nonblock "$DIR/flock" true
+    expect 0 gdb_hijack status "$PID" --json
+    [ "$(json "$output" "first(d, 'remote')")" = True ]
+    finish
+}
+
+@test "directory, mask of modes and record locks come home" {
+    cat >"$DIR/context.py" <<'END'
+import fcntl, os, time
+def wait(name):
+    while not os.path.exists(f"../{name}"): time.sleep(0.01)
+    open(f"../{name}.done", "w").close()
+os.mkdir("one"), os.mkdir("two"), os.chdir("one"), os.umask(0o077)
+lock = open("lock", "w")
+fcntl.lockf(lock, fcntl.LOCK_EX)
+wait("change")
+os.chdir("../two"), os.umask(0o027)
+late = open("late", "w")
+fcntl.lockf(late, fcntl.LOCK_EX)
+wait("changed")
+open("file", "w").close()
+print(os.getcwd().split("/")[-1], oct(os.stat("file").st_mode))
+wait("over")
+END
+    is_locked() { not as "$PYTHON" -c 'import fcntl, sys; fcntl.lockf(open(sys.argv[1], "r+"), fcntl.LOCK_EX | fcntl.LOCK_NB)' "$DIR/$1" 2>/dev/null; }
+    tell() { as touch "$DIR/$1" && wait_until test -e "$DIR/$1.done"; }
+    start_program "$PYTHON" context.py
+    wait_until test -e "$DIR/one/lock"
+    hijack
+    expect 0 gdb_hijack hijack --remote-io "$PID"
+    is_locked one/lock
+    tell change
+    expect 0 gdb_hijack hijack --local-io "$PID"
+    [ "$(readlink "/proc/$PID/cwd")" = "$DIR/two" ]
+    is_locked one/lock
+    is_locked two/late
+    tell changed
+    tell over
+    ends_with 0
+    [ "$(cat "$DIR/out")" = "two 0o100640" ]
+}
+
+# --- refused ------------------------------------------------------------------------------------------------------------
+
+@test "without its shadow it cannot be restarted with remote I/O" {
+    start_target alloc
+    hijack
+    shadow=$SHADOW
+    checkpoint_exit
+    kill -KILL "$shadow"
+    wait_until is_gone "$shadow"
+    expect 1 gdb_hijack restart --remote-io job.ckpt
+    [[ $errors == *"no shadow at '/"*"its shadow is gone"* ]]
+}
+
+@test "the same image again while the first copy lives: refused, with its number" {
+    away_or_skip
+    start_target descriptors "$DIR"
+    hijack_for_away
+    leave_home
+    go_away
+    expect 1 gdb_hijack restart --remote-io job.ckpt
+    [[ $errors == *"the program lives: it is process $PID (descriptors)"* ]]
+    finish
+}
+
+@test "another user is refused, even one who has a copy of the image and reaches the socket" {
+    [ "$(id -u)" = 0 ] || skip "not root"
+    start_target alloc
+    hijack
+    expect 0 gdb_hijack status "$PID" --json
+    socket=$(json "$output" "first(d, 'socket')")
+    checkpoint_exit
+    chmod 755 "$DIR" "${socket%/*}"
+    chmod 666 "$socket"
+    cp "$DIR/job.ckpt" "$DIR/other.ckpt"
+    chown nobody "$DIR/other.ckpt"
+    WHO=nobody expect 1 gdb_hijack restart --remote-io "$DIR/other.ckpt"
+    chmod 700 "${socket%/*}"
+    [[ $errors == *"the shadow there is another user's"* ]]
+    restart
+    finish
+}
+
+@test "a socket elsewhere is named with --shadow" {
+    start_target descriptors "$DIR"
+    hijack
+    expect 0 gdb_hijack status "$PID" --json
+    socket=$(json "$output" "first(d, 'socket')")
+    checkpoint_exit
+    as mv "$socket" "$DIR/elsewhere.sock"
+    expect 1 gdb_hijack restart --remote-io job.ckpt
+    restart_ready --remote-io --shadow "$DIR/elsewhere.sock"
+    finish
+}
+
+# --- root; the other host is its own from now on ------------------------------------------------------------------------
+
+@test "home, away, home, away, five times over: gawk as root" {
+    [ "$(id -u)" = 0 ] || skip "not root"
+    away_or_skip
+    WHO=root
+    chown root "$DIR"
+    chown -R root "$AWAY_BASE"
+    five_times_gawk
+}
