@@ -2,13 +2,15 @@
 # usage: demo.sh    the story of gdb-hijack on a real program, with BUILD naming the build directory; see README.md
 #
 # gawk counts words in a generated text. It is started like any other program, hijacked in mid-run, checkpointed, killed,
-# restarted from the image; its report must be that of an undisturbed run. No root, nothing left behind.
+# restarted from the image; its report must be that of an undisturbed run. Then once more, restarted where its files do not
+# exist. No root, nothing left behind.
 set -eu
 cd "$(dirname "$0")/.."
 hijack=${BUILD:-$PWD/build}/gdb-hijack
 dir=$(mktemp -d)
 pid=
-trap '[ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null || true; rm -rf "$dir"' EXIT
+there=$(mktemp -d)
+trap '[ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null || true; rm -rf "$dir" "$there"' EXIT
 cd "$dir"
 # What this shell was started with and the demo has no part in (a make's pipes) is not for gawk.
 for fd in "/proc/$$/fd"/*; do
@@ -82,3 +84,38 @@ if ! cmp report expected; then
     exit 1
 fi
 echo "Yes: $(wc -l <report) lines, $(sha256sum <report | cut -c1-16)..., byte for byte the same."
+
+# Another host, as far as one machine has it: namespaces in which this directory is empty, with no network.
+elsewhere() {
+    unshare --user --map-root-user --mount --mount-proc --pid --net --uts --fork --kill-child \
+        sh -c 'mount -t tmpfs none "$1" && hostname elsewhere && cd / && shift && exec "$@"' sh "$dir" "$@"
+}
+if ! elsewhere true 2>/dev/null; then
+    say "User namespaces are not allowed here (as root they would be): the rest of the story needs another host."
+    exit 0
+fi
+
+say "Once more, to go away: a third run is hijacked, and leaves with an image that carries its libraries, too."
+rm report
+gawk -f count.awk text &
+pid=$!
+reach 8
+"$hijack" -q "$pid"
+show "$hijack" checkpoint "$pid" -o "$there/job.ckpt" --portable --exit
+wait "$pid" 2>/dev/null || true
+left=$(lines)
+
+say "It goes on where neither its text nor its report exist: another host, here namespaces of their own."
+show elsewhere ls -A "$dir"
+printf '%s$ gdb-hijack restart --remote-io job.ckpt     # there%s\n' "$bold" "$plain"
+elsewhere "$hijack" restart --remote-io "$there/job.ckpt" &
+pid=$!
+
+say "Its shadow stayed at home and makes its system calls: here the report still grows."
+reach $((left + 4))
+echo "($(lines)0000 lines counted by now, ${left}0000 when it left)"
+show "$hijack" status
+wait "$pid"
+pid=
+cmp report expected || { echo "NO: the reports differ" >&2; exit 1; }
+echo "And it has ended there, with the report here: $(sha256sum <report | cut -c1-16)..., the same again."

@@ -19,12 +19,15 @@ away_begin() {
 away_end() { [ -z "${AWAY_BASE:-}" ] || rm -rf "$AWAY_BASE"; }
 
 # For a test. Of home there is nothing there but the directory with the shadow's socket.
+# shellcheck disable=SC2034 # of away.bash
 away_use() { AWAY=$AWAY_BASE/away.root AWAY_HOME=$AWAY_BASE/away.root/home AWAY_BINDS=(); }
 
 # hijack_for_away: $PID is hijacked, and where its shadow listens will be seen there
 hijack_for_away() {
     local socket
+    # shellcheck disable=SC2154 # of expect()
     hijack && expect 0 gdb_hijack status "$PID" --json && socket=$(json "$output" "first(d, 'socket')") || return 1
+    # shellcheck disable=SC2034
     AWAY_BINDS=("${socket%/*}")
 }
 
@@ -33,7 +36,7 @@ gone_away() {
 }
 
 leave_home() { checkpoint --portable --exit && gone_away; }
-go_away() { away_restart --remote-io "$@"; }
+go_away() { away_restart --remote-io; }
 
 # The image is written there, and brought home.
 leave_away() {
@@ -41,12 +44,13 @@ leave_away() {
     ends_with "$STATUS_CHECKPOINTED" && as cp "$AWAY_HOME/job.ckpt" "$DIR/job.ckpt"
 }
 
-go_home() { restart_ready "$@"; }
+go_home() { restart_ready; }
 
 # there_and_back TIMES [BETWEEN...]: that often; BETWEEN after each arrival
 there_and_back() {
     local n
     for ((n = 0; n < $1; n++)); do
-        leave_home && go_away && "${@:2}" && leave_away && go_home && "${@:2}" || { complain "in round $n: $(cat "$DIR/err")"; return 1; }
+        { leave_home && go_away && "${@:2}" && leave_away && go_home && "${@:2}"; } ||
+            complain "in round $n: $(cat "$DIR/err")" || return 1
     done
 }
