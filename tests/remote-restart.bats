@@ -306,7 +306,7 @@ END
 @test "without its shadow it cannot be restarted with remote I/O" {
     start_target alloc
     hijack
-    shadow=$SHADOW
+    shadow=$(shadow_of)
     checkpoint_exit
     kill -KILL "$shadow"
     wait_until is_gone "$shadow"
