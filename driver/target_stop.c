@@ -141,7 +141,7 @@ static int is_safe(struct target *target, target_unsafe *extra, void *context,
                    char reason[SAFEPOINT_REASON], struct failure *f)
 {
     enum { CANDIDATES = 16 };
-    char others[SAFEPOINT_REASON];
+    char others[SAFEPOINT_REASON] = "";
     if (!may_all_stay(target, extra, context, reason))
         return 0;
     for (size_t i = 0; i < target->threads.count && i < CANDIDATES; i++) {
