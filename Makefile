@@ -84,8 +84,8 @@ mains      := driver/main.c restart/starter.c shadow/shadow.c
 unit_src   := $(wildcard tests/unit/test_*.c)
 unit_bin   := $(unit_src:tests/unit/%.c=$(BUILD)/tests/%)
 unit_lib   := $(call hosted,$(filter-out $(mains),$(sort $(gdbmi_src) $(driver_src) $(starter_src) $(shadow_src))))
-targets    := $(patsubst tests/targets/%.c,$(BUILD)/targets/%,$(wildcard tests/targets/*.c))
-musl       := $(patsubst tests/targets/%.c,$(BUILD)/targets/musl/%,$(wildcard tests/targets/*.c))
+targets    := $(patsubst tests/targets/%.c,$(BUILD)/targets/%,$(wildcard tests/targets/*.c)) $(BUILD)/targets/surface
+musl       := $(patsubst tests/targets/%.c,$(BUILD)/targets/musl/%,$(wildcard tests/targets/*.c)) $(BUILD)/targets/musl/surface
 
 $(BUILD)/tests/unit.a: $(unit_lib)
 	@mkdir -p $(@D)
@@ -96,9 +96,17 @@ $(BUILD)/tests/test_%: tests/unit/test_%.c $(BUILD)/tests/unit.a
 $(BUILD)/tests/cutting/hijack-shadow: tests/shadow/cutting.c $(call hosted,$(shadow_src))
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(HOSTED) $(LDFLAGS) -static -Wl,--wrap=recv,--wrap=recvmsg,--wrap=sendmsg,--wrap=close $^ -o $@ -lpthread
+surface_src := $(wildcard tests/surface/*.c)
+$(BUILD)/targets/surface: $(surface_src) $(wildcard tests/surface/*.h tests/surface/*.def) stubs/calls.def stubs/calls.h
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -std=gnu11 $(WARN) -O2 -g $(surface_src) -o $@
 $(BUILD)/targets/%: tests/targets/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -std=gnu11 $(WARN) -O2 -g -MMD -MP -MF $@.d $< -o $@ -lpthread
+# musl-gcc leaves out the kernel's headers with those of the other libc.
+$(BUILD)/targets/musl/surface: $(surface_src) $(wildcard tests/surface/*.h tests/surface/*.def) stubs/calls.def stubs/calls.h
+	@mkdir -p $(@D)
+	musl-gcc $(CPPFLAGS) -idirafter /usr/include -idirafter /usr/include/$(ARCH)-linux-gnu -std=gnu11 -O2 -g $(surface_src) -o $@
 $(BUILD)/targets/musl/%: tests/targets/%.c
 	@mkdir -p $(@D)
 	musl-gcc $(CPPFLAGS) -std=gnu11 -O2 -g $< -o $@

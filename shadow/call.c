@@ -75,12 +75,65 @@ static int64_t run_guarded(struct channel *c, uint32_t *flags)
     return result;
 }
 
-static uint32_t tell_regular(const struct plan *p)
+static bool is_sending(const struct plan *p)
+{
+    return p->kinds[1].kind == ARG_IN || p->kinds[1].kind == ARG_IOVIN ||
+           p->kinds[1].kind == ARG_MSGIN;
+}
+
+static int flags_of_message(const struct plan *p)
+{
+    switch (p->request.number) {
+    case SYS_recvfrom:
+        return (int)p->request.args[3];
+    case SYS_recvmsg:
+        return (int)p->request.args[2];
+    default:
+        return 0;
+    }
+}
+
+static int socket_type(int fd)
+{
+    int type = -1;
+    socklen_t size = sizeof type;
+    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size);
+    return type;
+}
+
+/* Who reads takes what is there, but for all of a regular file or of what MSG_WAITALL asked for;
+ * who writes stops only when there is an error. */
+static bool goes_on(const struct plan *p, mode_t mode)
+{
+    bool waits_for_all = (flags_of_message(p) & (MSG_WAITALL | MSG_PEEK)) == MSG_WAITALL;
+    if (S_ISSOCK(mode))
+        return (is_sending(p) || waits_for_all) &&
+               socket_type((int)p->request.args[0]) == SOCK_STREAM;
+    return S_ISREG(mode) || is_sending(p);
+}
+
+static bool mode_of_clamped(const struct plan *p, mode_t *mode)
 {
     struct stat st;
-    return p->request.flags & WIRE_CLAMPED && p->kinds[0].kind == ARG_FD &&
-                   fstat((int)p->request.args[0], &st) == 0 && S_ISREG(st.st_mode)
-               ? WIRE_REGULAR
+    if (!(p->request.flags & WIRE_CLAMPED) || p->kinds[0].kind != ARG_FD ||
+        fstat((int)p->request.args[0], &st) < 0)
+        return false;
+    *mode = st.st_mode;
+    return true;
+}
+
+static uint32_t tell_whole(const struct plan *p)
+{
+    mode_t mode;
+    return mode_of_clamped(p, &mode) && goes_on(p, mode) ? WIRE_WHOLE : 0;
+}
+
+/* A part of a datagram must not be sent for the whole. */
+static int check_datagram(const struct plan *p)
+{
+    mode_t mode;
+    return mode_of_clamped(p, &mode) && S_ISSOCK(mode) && is_sending(p) && !goes_on(p, mode)
+               ? -EMSGSIZE
                : 0;
 }
 
@@ -90,7 +143,7 @@ static int check_semaphores(const struct plan *p)
 {
     struct semid_ds set;
     uint8_t kind = p->kinds[3].kind;
-    if (kind != ARG_SEMSIN && kind != ARG_SEMSOUT)
+    if ((kind != ARG_SEMSIN && kind != ARG_SEMSOUT) || !decode_has(p, 3))
         return 0;
     if (semctl((int)p->args[0], 0, IPC_STAT, &set) < 0)
         return -errno;
@@ -108,11 +161,13 @@ int64_t call_execute(struct channel *c, uint32_t *flags)
         result = call_translate(p);
     if (!stop && !result)
         result = check_semaphores(p);
+    if (!stop && !result)
+        result = check_datagram(p);
     if (!stop && !result) {
         result = call_translate_result(p, run_guarded(c, flags));
         result = call_hide_listed(p, result);
         stop = may_stop ? call_stops_after(p, result) : 0;
-        *flags |= tell_regular(p);
+        *flags |= tell_whole(p);
     }
     call_unhide(p);
     if (!stop || call_is_orphaned())

@@ -37,7 +37,7 @@ static void translate_fcntl(struct plan *p)
 {
     if (p->args[1] == F_SETOWN && is_program(p->args[2]))
         p->args[2] = (uint64_t)executor.application;
-    if (p->args[1] == F_SETOWN_EX && p->args[2])
+    if (p->args[1] == F_SETOWN_EX && decode_has(p, 2))
         replace_int(p->in[2] + offsetof(struct f_owner_ex, pid), executor.start.known,
                     executor.application);
 }
@@ -71,10 +71,13 @@ static void translate_message(struct msghdr *message, pid_t from, pid_t to)
             credentials(m)->pid = to;
 }
 
+/* The leader of a session stays in its group (setpgid(2)); the executor leads none. */
 static int translate_group(struct plan *p)
 {
     if (is_program(p->args[0]))
         p->args[0] = 0;
+    if (!p->args[0] && (pid_t)p->args[1] >= 0 && getsid(0) == executor.start.known)
+        return -EPERM;
     p->args[1] = (uint64_t)group_of((pid_t)p->args[1]);
     return 0;
 }
@@ -94,6 +97,10 @@ int call_translate(struct plan *p)
     case SYS_rt_sigqueueinfo: /* a kill() passed on: as one, only for the caller's own thread id, by
                                  which the process is meant all the same */
         p->args[0] = is_program(p->args[0]) ? (uint64_t)gettid() : p->args[0];
+        return 0;
+    case SYS_ioprio_get: /* of a thread: of the one that executes this thread's calls */
+    case SYS_ioprio_set:
+        p->args[1] = is_program(p->args[1]) ? 0 : p->args[1];
         return 0;
     case SYS_fcntl:
         translate_fcntl(p);
@@ -140,6 +147,8 @@ int64_t call_translate_result(struct plan *p, int64_t result)
     case SYS_fcntl:
         if (p->args[1] == F_GETOWN_EX && p->args[2])
             translate_out(p, 2, offsetof(struct f_owner_ex, pid));
+        if (p->args[1] == F_GETLK || p->args[1] == F_OFD_GETLK)
+            translate_out(p, 2, offsetof(struct flock, l_pid));
         return p->args[1] == F_GETOWN ? known_id(result) : result;
     case SYS_ioctl:
         if (p->args[2] && ((unsigned)p->args[1] == TIOCGPGRP || (unsigned)p->args[1] == TIOCGSID ||
@@ -149,6 +158,12 @@ int64_t call_translate_result(struct plan *p, int64_t result)
     case SYS_getsockopt:
         if (p->args[1] == SOL_SOCKET && p->args[2] == SO_PEERCRED && p->args[3])
             translate_out(p, 3, offsetof(struct ucred, pid));
+        return result;
+    case SYS_semctl:
+        return p->args[2] == GETPID ? known_id(result) : result;
+    case SYS_msgctl:
+        translate_out(p, 2, offsetof(struct msqid_ds, msg_lspid));
+        translate_out(p, 2, offsetof(struct msqid_ds, msg_lrpid));
         return result;
     case SYS_recvmsg:
         if (p->args[1] && p->message.msg_control)

@@ -12,9 +12,13 @@ static bool is_own(const struct plan *p)
 static int64_t limit_files(struct plan *p, int in, int out)
 {
     struct rlimit new, old;
+    if (p->args[in] && !decode_has(p, in))
+        return -EFAULT;
     if (p->args[in])
         memcpy(&new, p->in[in], sizeof new);
     int error = place_limit(&executor, p->args[in] ? &new : NULL, &old);
+    if (!error && out && p->args[out] && !decode_has(p, out))
+        return -EFAULT;
     if (!error && out && p->args[out])
         memcpy(p->out[out], &old, sizeof old);
     return error;

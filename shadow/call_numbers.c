@@ -43,7 +43,7 @@ static int hide_in_sets(const struct plan *p)
 {
     int error = 0;
     for (int i = 0; i < CALL_ARGS && !error; i++)
-        if (p->kinds[i].kind == ARG_FDSET && p->args[i])
+        if (p->kinds[i].kind == ARG_FDSET && decode_has(p, i))
             error = hide_in_set((const uint64_t *)p->args[i], p->args[p->kinds[i].other - 1]);
     return error;
 }

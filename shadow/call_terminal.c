@@ -17,10 +17,14 @@
 
 #include "shadow/call.h"
 
-/* Only the controlling terminal tells its foreground group. */
+/* Only the controlling terminal tells its foreground group; but for the master of any
+ * pseudo-terminal, which tells the other side's. */
 static bool in_background(int fd)
 {
     pid_t foreground;
+    int number;
+    if (ioctl(fd, TIOCGPTN, &number) == 0)
+        return false;
     return ioctl(fd, TIOCGPGRP, &foreground) == 0 && foreground != getpgrp();
 }
 

@@ -48,7 +48,7 @@ static int check_sized_by_pointer(const struct plan *p, int i)
     uint32_t size = 0;
     if (p->request.in[i] || p->kinds[l].kind != ARG_LENP)
         return 0;
-    if (p->request.args[l] && p->request.in[l] == sizeof size)
+    if (p->request.args[l] == 1 && p->request.in[l] == sizeof size)
         memcpy(&size, p->in[l], sizeof size);
     return p->request.out[i] <= WIRE_DATA && p->request.out[i] <= size;
 }
@@ -112,7 +112,7 @@ static int check_arg(const struct plan *p, int i)
         return !r->args[i] && !r->in[i] && !r->out[i];
     if (!wire_is_pointer(p->kinds[i].kind))
         return !r->in[i] && !r->out[i];
-    if (r->args[i] == 0)
+    if (r->args[i] == 0 || r->args[i] == WIRE_BAD)
         return !r->in[i] && !r->out[i];
     if (r->args[i] != 1)
         return 0;
@@ -244,7 +244,7 @@ static void lay_sized_by_pointer(struct plan *p, int i, char *arena)
     uint32_t size;
     p->out[i] = take(p, arena, p->request.out[i]);
     p->args[i] = (uintptr_t)p->out[i];
-    if (!p->request.args[l])
+    if (p->request.args[l] != 1)
         return;
     memcpy(&size, p->in[l], sizeof size);
     if (size <= INT32_MAX && size > p->request.out[i])
@@ -264,10 +264,17 @@ static void lay_plain(struct plan *p, int i, char *arena)
     p->args[i] = (uintptr_t)at;
 }
 
+/* Nobody's memory: below vm.mmap_min_addr. */
+#define BAD_POINTER 16
+
 static void lay_arg(struct plan *p, int i, char *arena)
 {
     if (!p->request.args[i] || !wire_is_pointer(p->kinds[i].kind))
         return;
+    if (p->request.args[i] == WIRE_BAD) {
+        p->args[i] = BAD_POINTER;
+        return;
+    }
     switch (p->kinds[i].kind) {
     case ARG_IOVIN:
         lay_vector(p, i, p->in[i], p->request.in[i]);
@@ -292,9 +299,10 @@ static void lay_arg(struct plan *p, int i, char *arena)
 void decode_lay(struct plan *p, char *arena)
 {
     p->used = 0;
+    p->message = (struct msghdr){0};
     memcpy(p->args, p->request.args, sizeof p->args);
     for (int i = 0; i < CALL_ARGS; i++)
-        if (p->kinds[i].kind == ARG_OUTL && p->request.args[i])
+        if (p->kinds[i].kind == ARG_OUTL && p->request.args[i] == 1)
             lay_sized_by_pointer(p, i, arena);
     for (int i = 0; i < CALL_ARGS; i++)
         lay_arg(p, i, arena);
@@ -320,13 +328,15 @@ static uint32_t written(const struct plan *p, int i, int64_t result)
     switch (a->kind) {
     case ARG_OUT:
     case ARG_IOVOUT:
+        if (p->request.number == __NR_keyctl && (uint64_t)result > room)
+            return 0; /* the size that it needs, and nothing written (keyctl_read(3)) */
         return least(room, (uint64_t)result);
     case ARG_OUTH:
         return least(room, (uint64_t)result + (uint64_t)a->value);
     case ARG_OUTA:
         return least(room, (uint64_t)result * (uint64_t)a->value);
     case ARG_OUTL:
-        if (!p->request.args[a->other - 1])
+        if (p->request.args[a->other - 1] != 1)
             return 0;
         memcpy(&size, p->out[a->other - 1], sizeof size);
         return least(room, size);

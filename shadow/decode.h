@@ -43,6 +43,12 @@ const struct call *decode_row(uint32_t number);
  * -EBADMSG. */
 int decode_check(struct plan *p, char *payload, size_t size);
 
+/* Is there something at the argument, which is a pointer? Not where it is NULL or WIRE_BAD. */
+static inline int decode_has(const struct plan *p, int i)
+{
+    return p->request.args[i] == 1;
+}
+
 /* Lays the arguments out; `arena` is aligned to DECODE_ALIGN. */
 void decode_lay(struct plan *p, char *arena);
 

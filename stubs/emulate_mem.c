@@ -117,7 +117,8 @@ long emulate_mmap(struct remote_call *call)
         leave_place(call, a[0], a[1]);
     if (a[3] & MAP_ANONYMOUS || local_has(a[4]))
         return remote_local(call, call->number, a);
-    if (a[1] == 0 || a[5] & (long)(PAGE - 1) || (a[3] & MAP_FIXED && a[0] & (long)(PAGE - 1)))
+    if (a[1] == 0 || !(a[3] & MAP_TYPE) || (a[3] & MAP_TYPE) > MAP_SHARED_VALIDATE ||
+        a[5] & (long)(PAGE - 1) || (a[3] & MAP_FIXED && a[0] & (long)(PAGE - 1)))
         return -EINVAL;
     long error = check_file(call, a[4], &size);
     if (error)

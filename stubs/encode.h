@@ -9,9 +9,10 @@
 #define STUBS_ENCODE_H
 
 #include "stubs/channel.h"
+#include "stubs/pointer.h"
 #include "stubs/remote.h"
 
-#define ENCODE_STRINGS 3                   /* most in one call */
+#define ENCODE_STRINGS 4                   /* most in one call */
 #define ENCODE_IOV     (CHANNEL_PARTS - 8) /* longer lists are cut: a short transfer */
 
 /* What of a call in its encoded form is not the program's. One for each channel. */
@@ -25,10 +26,14 @@ struct encode {
     uint32_t length;       /* at the LENP */
     uint64_t semaphores;   /* of the set whose SEMS the argument is; set by emulate_semctl() */
     uint8_t kinds[CALL_ARGS];
+    size_t asked; /* bytes of data in this frame */
+    size_t skip;  /* of an IOV's or MSG's data: was in the frames before; set by the caller */
+    int probe;    /* look at what is to be sent: it could not be; set by the caller */
+    struct pointer_pages pages;
 };
 
-/* Fills c->call for kernel call `number`. 0, or -EFAULT, -ENAMETOOLONG, -EINVAL, -ENOSYS (a pointer
- * that cannot travel): the result of the call then. */
+/* Fills c->call for kernel call `number`. 0, or -ENAMETOOLONG, -EINVAL, -ENOSYS (a pointer that
+ * cannot travel)...: the result of the call then. A bad pointer travels as such (WIRE_BAD). */
 int encode_request(struct channel *c, struct encode *e, const struct call *row, long number,
                    const long *args);
 

@@ -242,26 +242,32 @@ static long go_on_here(struct remote_call *call, const struct patience *p, long 
     return issue_again(call, now, 0);
 }
 
+static int read_mask(uint64_t *mask, const void *at, uint64_t size)
+{
+    if (!at)
+        return 0;
+    if (size != sizeof *mask)
+        return -EINVAL;
+    return remote_read(mask, at, sizeof *mask);
+}
+
 /* The mask in effect while the call waits. */
 static int wait_mask(const struct remote_call *call, const struct call *row, const long *args,
                      uint64_t *mask)
 {
-    uint64_t pair[2];
+    uint64_t pair[2] = {0};
+    int error = 0;
     *mask = *call->mask;
-    for (int i = 0; i < CALL_ARGS; i++) {
-        const void *at = (const void *)args[i];
-        if (row->args[i].kind == ARG_SIGSETP && at) {
-            if (remote_read(pair, at, sizeof pair))
-                return -EFAULT;
-            at = (const void *)pair[0];
-        } else if (row->args[i].kind != ARG_SIGSET) {
-            continue;
+    for (int i = 0; i < CALL_ARGS && !error; i++) {
+        if (row->args[i].kind == ARG_SIGSETP && args[i]) {
+            error = remote_read(pair, (const void *)args[i], sizeof pair);
+            error = error ? error : read_mask(mask, (const void *)pair[0], pair[1]);
+        } else if (row->args[i].kind == ARG_SIGSET) {
+            error = read_mask(mask, (const void *)args[i], (uint64_t)args[row->args[i].other - 1]);
         }
-        if (at && remote_read(mask, at, sizeof *mask))
-            return -EFAULT;
     }
     *mask = remote_program_mask(*mask);
-    return 0;
+    return error;
 }
 
 /* --- signals that go home: the program's signalfds are there --- */
@@ -325,6 +331,20 @@ static long interrupted(struct remote_call *call, const struct call *row, uint64
     return result;
 }
 
+/* What cannot be sent is looked at: then it goes without the bad pointer's bytes. */
+static int send_call(struct remote_call *call, struct remote_thread *t, const struct call *row,
+                     long number, const long *args, uint64_t mask)
+{
+    int error = -EFAULT;
+    for (t->encoded.probe = 0; error == -EFAULT && t->encoded.probe < 2; t->encoded.probe++) {
+        error = encode_request(&t->channel, &t->encoded, row, number, args);
+        t->channel.call.request.flags |= call->flags;
+        if (!error)
+            error = channel_call(&t->channel, mask & ~remote.signalfds);
+    }
+    return error;
+}
+
 /* CALL_AGAIN when it was ended by a signal and must be made again. */
 static long forward_once(struct remote_call *call, const struct call *row, long number,
                          const long *args, uint64_t mask)
@@ -333,10 +353,7 @@ static long forward_once(struct remote_call *call, const struct call *row, long 
     if (!t)
         return -ENOMEM;
     struct channel *c = &t->channel;
-    int error = encode_request(c, &t->encoded, row, number, args);
-    c->call.request.flags |= call->flags;
-    if (!error)
-        error = channel_call(c, mask & ~remote.signalfds);
+    int error = send_call(call, t, row, number, args, mask);
     if (error)
         return error;
     long result = encode_finish(c, &t->encoded, args);
@@ -347,40 +364,57 @@ static long forward_once(struct remote_call *call, const struct call *row, long 
     return interrupted(call, row, mask);
 }
 
-/* Reading and writing a regular file stops short only at its end or when the disk is full: what a
- * frame was too small for is done by further ones. */
+/* Was this only what a frame takes of more, where the kernel would not have stopped? */
+static int goes_on(const struct remote_thread *t, long result)
+{
+    return result > 0 && t->channel.call.request.flags & WIRE_CLAMPED &&
+           t->channel.reply.reply.flags & WIRE_WHOLE && result == (long)t->encoded.asked;
+}
+
+static int has_offset(long number, const long *args)
+{
+    return number == SYS_pread64 || number == SYS_pwrite64 || number == SYS_preadv ||
+           number == SYS_pwritev ||
+           ((number == SYS_preadv2 || number == SYS_pwritev2) && args[3] != -1);
+}
+
+/* The call for what follows the first `done` bytes: in a buffer, or in a list of them. */
+static void skip(struct encode *e, const struct call *row, long number, const long *args, long done,
+                 long *more)
+{
+    memcpy(more, args, CALL_ARGS * sizeof *more);
+    if (has_offset(number, args))
+        more[3] += done;
+    if (row->args[1].kind != ARG_IN && row->args[1].kind != ARG_OUT) {
+        e->skip = (size_t)done;
+        return;
+    }
+    more[1] += done;
+    more[2] -= done;
+}
+
 static long rest_of_transfer(struct remote_call *call, const struct call *row, long number,
                              const long *args, uint64_t mask, long done)
 {
-    long more[CALL_ARGS];
-    memcpy(more, args, sizeof more);
-    call->plain = 0; /* issued again, it would do the first part twice */
-    while (done < args[2]) {
-        more[1] = args[1] + done;
-        more[2] = args[2] - done;
-        if (number == SYS_pread64 || number == SYS_pwrite64)
-            more[3] = args[3] + done;
-        long result = remote.mode == REMOTE_OFF ? remote_local(call, number, more)
-                                                : forward_once(call, row, number, more, mask);
-        if (result == CALL_AGAIN)
-            continue;
-        if (result <= 0)
-            break;
-        done += result;
+    struct remote_thread *t = remote_thread();
+    long more[CALL_ARGS], result = done;
+    call->plain = 0; /* it has done something: it cannot begin again */
+    while (goes_on(t, result) || result == CALL_AGAIN) {
+        skip(&t->encoded, row, number, args, done, more);
+        result = remote.mode != REMOTE_OFF ? forward_once(call, row, number, more, mask)
+                 : t->encoded.skip         ? 0 /* a list begins where it began; less is a result */
+                                           : remote_local(call, number, more);
+        done += result > 0 ? result : 0;
+        if (result == CALL_AGAIN && row->args[1].kind != ARG_OUT)
+            break; /* a signal: what was done counts */
     }
+    t->encoded.skip = 0;
     return done;
-}
-
-static int is_transfer(long number)
-{
-    return number == SYS_read || number == SYS_write || number == SYS_pread64 ||
-           number == SYS_pwrite64;
 }
 
 static long after(struct remote_call *call, const struct call *row, long number, const long *args,
                   uint64_t mask, long result)
 {
-    const struct channel *c = &remote_thread()->channel;
     if (result >= 0) {
         note_signalfd(number, args);
         behind_copied(number, args, result);
@@ -391,10 +425,9 @@ static long after(struct remote_call *call, const struct call *row, long number,
         !(row->args[3].kind == ARG_FLAGS && args[3] & MSG_NOSIGNAL) &&
         !(row->args[1].kind == ARG_MSGIN && args[2] & MSG_NOSIGNAL))
         raise_here(SIGPIPE);
-    if (result == -EFBIG)
+    if (result == -EFBIG && (row->args[0].kind == ARG_FD || row->args[0].kind == ARG_PATH))
         raise_here(SIGXFSZ);
-    if (result > 0 && is_transfer(number) && c->call.request.flags & WIRE_CLAMPED &&
-        c->reply.reply.flags & WIRE_REGULAR && result == (long)c->call.request.args[2])
+    if (goes_on(remote_thread(), result))
         return rest_of_transfer(call, row, number, args, mask, result);
     return result;
 }
@@ -410,8 +443,9 @@ long remote_forward(struct remote_call *call, long number, const long *args)
         return remote_local(call, number, args);
     if (paths_here(call, number, args, &result))
         return result;
-    if (wait_mask(call, row, args, &mask))
-        return -EFAULT;
+    int error = wait_mask(call, row, args, &mask);
+    if (error)
+        return error;
     if (local_call(call, row, number, args, &result) ||
         behind_call(call, row, number, args, &result))
         return result;

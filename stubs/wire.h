@@ -23,7 +23,8 @@
  *     BY(n)       what call_by() says (calls_by.h)
  *
  * A NULL pointer is argument 0 and has neither in nor out. Other pointers are 1 (their value is
- * nobody's business).
+ * nobody's business), or WIRE_BAD, with neither: where the program has no memory. The kernel gets
+ * one that it finds bad, so that its own order decides which of several errors is told.
  *
  * Exactly once: requests of a channel are numbered from 1 (frame_header.sequence), one at a time.
  * The shadow keeps the reply to the last one until the next one comes; the same number again gets
@@ -42,6 +43,8 @@
 #define WIRE_MAX_PAYLOAD (2u * WIRE_DATA)
 #define WIRE_PATH        4096u
 
+#define WIRE_BAD 2u /* an argument, see above */
+
 #define WIRE_CLAMPED 1u /* request: the program asked for more than WIRE_DATA bytes */
 #define WIRE_NOSTOP                                                                                \
     2u /* request: execute it although WIRE_STOP would be the answer: the program                  \
@@ -56,7 +59,7 @@ struct wire_request {
 };
 
 #define WIRE_CANCELED 1u /* reply: FRAME_CANCEL ended it before it had any effect */
-#define WIRE_REGULAR  2u /* to WIRE_CLAMPED: a regular file, go on where this left off */
+#define WIRE_WHOLE    2u /* to WIRE_CLAMPED: the kernel would not have stopped here, go on */
 #define WIRE_STOP     4u /* not executed: background access to the terminal, `result` is -signal */
 
 struct wire_reply {

@@ -601,7 +601,7 @@ static void large_transfers_are_whole(void **state)
     r.wire.args[2] = WIRE_DATA;
     r.wire.flags = WIRE_CLAMPED;
     assert_int_equal(call(&r), WIRE_DATA);
-    assert_int_equal(got.reply.flags, WIRE_REGULAR);
+    assert_int_equal(got.reply.flags, WIRE_WHOLE);
     assert_memory_equal(got.out, data, WIRE_DATA);
 }
 
