@@ -202,7 +202,9 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
 
 int __wrap_close(int fd)
 {
-    if (fd >= 0 && fd < FDS)
-        budget[fd] = 0, mute[fd] = 0;
+    if (fd >= 0 && fd < FDS) {
+        budget[fd] = 0;
+        mute[fd] = 0;
+    }
     return __real_close(fd);
 }
