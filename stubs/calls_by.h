@@ -69,8 +69,7 @@ static inline struct call_arg call_by_ioctl(uint32_t request)
 static inline struct call_arg call_by_rule(uint32_t number, uint32_t value, int plain)
 {
     struct call_arg in = {ARG_IN, 5, 1}, outl = {ARG_OUTL, 5, 1}, none = {ARG_NONE, 0, 0},
-                    scalar = {ARG_INT, 0, 0},
-                    event = {ARG_INS, 0, sizeof(struct epoll_event)};
+                    scalar = {ARG_INT, 0, 0}, event = {ARG_INS, 0, sizeof(struct epoll_event)};
     if (number == __NR_epoll_ctl) /* unknown ones read it, too, before they are refused */
         return event;
     if (number == __NR_ioctl && _IOC_DIR(value) != _IOC_NONE && _IOC_SIZE(value) > 0)
