@@ -54,7 +54,7 @@ static void fill_message(void)
 /* What the kernel might do with argument `i`. */
 static void use(int i)
 {
-    if (!plan.request.args[i])
+    if (!decode_has(&plan, i))
         return;
     switch (plan.kinds[i].kind) {
     case ARG_PATH:

@@ -19,6 +19,7 @@
 
 #include "stubs/channel.c"
 #include "stubs/encode.c"
+#include "stubs/pointer.c"
 
 #define NUMBERS 480
 #define BUFFER  (WIRE_DATA + 4096u)
