@@ -118,17 +118,53 @@ static bool hide_sections(char *image, size_t size)
     return true;
 }
 
+/* Where the file's segments lie that are not mapped from it: our library's data is written into
+ * anonymous memory (load_map.c). The end of the last one, in the file. */
+static uint64_t end_of_segments(const char *image, uint64_t size)
+{
+    const Elf64_Ehdr *header = (const Elf64_Ehdr *)image;
+    const Elf64_Phdr *segments = (const Elf64_Phdr *)(image + header->e_phoff);
+    uint64_t end = size;
+    if (size < sizeof *header || header->e_phoff + header->e_phnum * sizeof *segments > size)
+        return size;
+    for (size_t i = 0; i < header->e_phnum; i++)
+        if (segments[i].p_type == PT_LOAD && segments[i].p_offset + segments[i].p_filesz > end)
+            end = segments[i].p_offset + segments[i].p_filesz;
+    return end;
+}
+
+static void copy_segments(pid_t pid, taddr base, uint64_t from, char *image, uint64_t size)
+{
+    const Elf64_Ehdr *header = (const Elf64_Ehdr *)image;
+    const Elf64_Phdr *segments = (const Elf64_Phdr *)(image + header->e_phoff);
+    for (size_t i = 0; i < header->e_phnum; i++) {
+        const Elf64_Phdr *s = &segments[i];
+        if (s->p_type == PT_LOAD && s->p_offset + s->p_filesz > from &&
+            s->p_offset + s->p_filesz <= size)
+            (void)proc_read_memory(pid, base + s->p_vaddr, image + s->p_offset, s->p_filesz);
+    }
+}
+
 static bool open_in_memory(pid_t pid, struct file *file, const struct mapping *m, size_t count)
 {
-    uint64_t size = 0;
+    uint64_t mapped = 0;
     for (size_t i = 0; i < count; i++)
-        if (m[i].offset + (m[i].end - m[i].start) > size)
-            size = m[i].offset + (m[i].end - m[i].start);
-    char *image = size <= MOST_FROM_MEMORY ? calloc(1, size) : NULL;
+        if (m[i].offset + (m[i].end - m[i].start) > mapped)
+            mapped = m[i].offset + (m[i].end - m[i].start);
+    char *image = mapped <= MOST_FROM_MEMORY ? calloc(1, mapped) : NULL;
     if (!image)
         return false;
     copy_mappings(pid, m, count, true, image);
     copy_mappings(pid, m, count, false, image);
+    uint64_t size = memcmp(image, ELFMAG, SELFMAG) ? mapped : end_of_segments(image, mapped);
+    char *larger = size > mapped && size <= MOST_FROM_MEMORY ? realloc(image, size) : NULL;
+    if (larger) {
+        image = larger;
+        memset(image + mapped, 0, size - mapped);
+        if (m->offset == 0)
+            copy_segments(pid, m->start, mapped, image, size);
+    }
+    size = larger ? size : mapped;
     file->elf = hide_sections(image, size) ? elf_memory(image, size) : NULL;
     file->memory = image;
     return is_ours(file->elf);
