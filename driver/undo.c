@@ -118,21 +118,36 @@ static int undo_replace(struct target *target, struct hijack_record *record, str
 }
 
 /* A forked child has its parent's record, and must leave the parent its shadow. */
-static bool is_own(struct target *target)
+static bool is_own(const struct target *target, const struct hijack_params *params)
 {
-    struct hijack_params params;
-    struct failure ignored;
-    return agent_read_params(target, &params, &ignored) == 0 &&
-           params.pid == target->info.innermost_pid && params.start_time == target->info.start_time;
+    return params->pid == target->info.innermost_pid &&
+           params->start_time == target->info.start_time;
 }
 
-/* The shadow of this process, and nobody else: checked by its name, as pids are used again. */
+/* Pids are used again, by other shadows, too: the socket that it was told to listen on is its own.
+ */
+static bool listens_on(pid_t shadow, const char *socket)
+{
+    char path[64], line[sizeof(struct hijack_params)];
+    snprintf(path, sizeof path, "/proc/%d/cmdline", (int)shadow);
+    FILE *file = fopen(path, "re");
+    size_t size = file ? fread(line, 1, sizeof line - 1, file) : 0;
+    if (file)
+        fclose(file);
+    line[size] = '\0';
+    size_t name = strlen(line) + 1;
+    return name < size && strcmp(line + name, socket) == 0;
+}
+
+/* The shadow of this process, and nobody else. */
 static void end_shadow(struct target *target, pid_t shadow)
 {
+    struct hijack_params params;
     struct proc_info info;
     struct failure ignored;
-    if (shadow > 0 && is_own(target) && proc_read(shadow, &info, &ignored) == 0 &&
-        strcmp(info.name, "hijack-shadow") == 0)
+    if (shadow > 0 && agent_read_params(target, &params, &ignored) == 0 &&
+        is_own(target, &params) && proc_read(shadow, &info, &ignored) == 0 &&
+        strcmp(info.name, "hijack-shadow") == 0 && listens_on(shadow, params.socket))
         kill(shadow, SIGTERM);
 }
 

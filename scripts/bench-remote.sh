@@ -46,7 +46,7 @@ mount_sshfs() {
     mkdir "$DIR/mnt" "$DIR/served" && chmod 777 "$DIR/served"
     mkfifo "$DIR/to" "$DIR/from"
     $server <"$DIR/to" >"$DIR/from" 2>/dev/null &
-    STARTED+=("$!")
+    started "$!"
     sshfs ":$DIR/served" "$DIR/mnt" -o passive,allow_other <"$DIR/from" >"$DIR/to"
 }
 

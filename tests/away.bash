@@ -113,7 +113,7 @@ away_restart() {
     (close_inherited && away_exec gdb-hijack restart "$@" job.ckpt) \
         <"${IN:-/dev/null}" >>"$DIR/${OUT:-out}" 2>>"$DIR/err" 3>&- &
     MAIN=$! PID=$!
-    STARTED+=("$MAIN")
+    started "$MAIN"
     wait_until away_restarted_or_gone || return 1
     is_alive "$MAIN" || return 0 # it may have come to its end already
     PID=$(away_pid "$MAIN")

@@ -51,7 +51,7 @@ with open(sys.argv[1], "wb", 0) as feed:
         pass
 PY
     FEEDER=$!
-    STARTED+=("$FEEDER")
+    started "$FEEDER"
 }
 
 # start_records [TARGET]: the program, hijacked, its I/O remote

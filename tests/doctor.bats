@@ -124,7 +124,7 @@ time.sleep(1000)'
     start_blocked read
     strace -qq -o "$DIR/trace" -p "$PID" 3>&- &
     tracer=$!
-    STARTED+=("$tracer")
+    started "$tracer"
     wait_until grep -q "^TracerPid:[[:space:]]*$tracer$" "/proc/$PID/status"
     found tracer
     grep -q "cannot attach to process $PID: another tracer (strace, process $tracer) holds it; stop that first" <<<"$output" ||
@@ -197,7 +197,7 @@ int main(void) {
 @test "children refuse a checkpoint, not a hijack" {
     start /bin/sh -c 'sleep 1000; :'
     wait_until pgrep -P "$PID" >/dev/null
-    STARTED+=("$(pgrep -P "$PID")")
+    started "$(pgrep -P "$PID")"
     expect 0 gdb_hijack doctor "$PID"
     [ "$(tail -n 1 <<<"$output")" = "process $PID can be hijacked, but not be checkpointed as things are now" ] ||
         complain "$output"

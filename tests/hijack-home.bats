@@ -43,7 +43,7 @@ teardown() { work_end; }
     chown "$WHO" "$DIR/fifo"
     cat "$DIR/fifo" >"$DIR/read" 3>&- &
     reader=$!
-    STARTED+=("$reader")
+    started "$reader"
     start sh -c "exec '$PYTHON' -c 'import time
 print(1, flush=True)
 time.sleep(1.5)' >fifo"

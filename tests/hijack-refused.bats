@@ -62,7 +62,7 @@ time.sleep(1000)'
     start_blocked read
     strace -qq -o "$DIR/trace" -p "$PID" 3>&- &
     tracer=$!
-    STARTED+=("$tracer")
+    started "$tracer"
     wait_until grep -q "^TracerPid:[[:space:]]*$tracer$" "/proc/$PID/status"
     refused "strace.*$tracer|$tracer.*strace"
     kill -TERM "$tracer"

@@ -14,7 +14,7 @@ play() {
     start "$PYTHON" peers.py "$1" || return 1
     wait_until test -e "$DIR/ready" || return 1
     PID=$(cat "$DIR/ready")
-    STARTED+=("$PID")
+    started "$PID"
     "${@:2}" || return 1
     if [ "$1" = killed ]; then kill -KILL "$PID"; else as touch "$DIR/stop"; fi
     ends_with 0

@@ -60,10 +60,25 @@ work_begin() {
     find_programs
 }
 
+# birth PID: when it was started: with its number, what tells it from a later process of that number
+birth() {
+    local line
+    { read -r line <"/proc/$1/stat"; } 2>/dev/null || return 1
+    read -ra line <<<"${line##*) }"
+    echo "${line[19]}"
+}
+
+# started PID: work_end will end it
+started() {
+    local born
+    born=$(birth "$1") || return 0
+    STARTED+=("$1:$born")
+}
+
 work_end() {
-    local pid
-    for pid in "${STARTED[@]}"; do
-        kill -KILL "$pid" 2>/dev/null
+    local one
+    for one in "${STARTED[@]}"; do
+        [ "$(birth "${one%:*}")" != "${one#*:}" ] || kill -KILL "${one%:*}" 2>/dev/null
     done
     [ -z "$PROGRAMS" ] || rm -rf "$PROGRAMS"
     rm -rf "$DIR"
@@ -117,7 +132,7 @@ start() {
     (close_inherited && cd "$DIR" && exec env READY="$DIR/ready" STOP="$DIR/stop" "${AS[@]}" "$@") \
         <"${IN:-/dev/null}" >"$DIR/out" 2>"$DIR/err" 3>&- &
     MAIN=$! PID=$!
-    STARTED+=("$MAIN")
+    started "$MAIN"
 }
 
 # start_target NAME ARGUMENT...: and waits until its state is set up. The process to hijack is $PID.
@@ -126,7 +141,7 @@ start_target() {
     wait_until test -e "$DIR/ready" -o ! -e "/proc/$MAIN/exe" || return 1
     [ -e "$DIR/ready" ] || { complain "$* did not start: $(cat "$DIR/err")"; return 1; }
     PID=$(cat "$DIR/ready")
-    STARTED+=("$PID")
+    started "$PID"
 }
 
 # start_blocked CALL...: the target blocked.c, when it is in its call
@@ -180,7 +195,7 @@ gdb_hijack() {
 # rest.
 hijack() {
     expect 0 gdb_hijack --json "$PID" || return 1
-    [[ $output =~ \"shadow\":\ ([0-9]+) ]] && SHADOW=${BASH_REMATCH[1]} && STARTED+=("$SHADOW")
+    [[ $output =~ \"shadow\":\ ([0-9]+) ]] && SHADOW=${BASH_REMATCH[1]} && started "$SHADOW"
 }
 
 release() { expect 0 gdb_hijack release -q "$PID"; }
@@ -202,7 +217,7 @@ restart() {
     (close_inherited && cd "$DIR" && exec "${AS[@]}" "${UNDER[@]}" "$GDB_HIJACK" restart "$@" "$DIR/job.ckpt") \
         <"${IN:-/dev/null}" >>"$DIR/${OUT:-out}" 2>>"$DIR/err" 3>&- &
     MAIN=$! PID=$!
-    STARTED+=("$MAIN")
+    started "$MAIN"
 }
 
 # The checkpoint signal has its handler again: from then on the next checkpoint can be taken.

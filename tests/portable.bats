@@ -217,7 +217,7 @@ bridged_restart() {
     (close_inherited && cd "$DIR" && HIJACK_FAULT_VDSO=1 exec "${AS[@]}" "$GDB_HIJACK" restart "$DIR/job.ckpt") \
         <"${IN:-/dev/null}" >>"$DIR/out" 2>>"$DIR/err" 3>&- &
     MAIN=$! PID=$!
-    STARTED+=("$MAIN")
+    started "$MAIN"
     wait_until restarted_or_gone "$MAIN" || return 1
     is_alive "$MAIN" || complain "not restarted: $(cat "$DIR/err")"
 }

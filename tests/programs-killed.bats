@@ -108,7 +108,7 @@ is_locked() { grep -q "^[0-9]*: FLOCK .*:$(stat -c %i "$1") " /proc/locks; }
     restart
     wait_until is_locked "$DIR/job.ckpt"
     first=$(pgrep -P "$MAIN")
-    STARTED+=("$first")
+    started "$first"
     restart_refused 'job.ckpt.* is being restarted'
     kill -CONT "$first"
     worker_is_right
@@ -173,7 +173,7 @@ is_locked() { grep -q "^[0-9]*: FLOCK .*:$(stat -c %i "$1") " /proc/locks; }
     chown "$WHO" "$DIR/pipe"
     cat "$DIR/pipe" >/dev/null 3>&- &
     reader=$!
-    STARTED+=("$reader")
+    started "$reader"
     seq 1000 1999 >"$DIR/data"
     start sh -c "exec '$PYTHON' -c 'import os, time
 while not os.path.exists(\"go\"): time.sleep(0.01)

@@ -41,7 +41,7 @@ more_than() { [ "$(cat "$DIR/count" 2>/dev/null || echo 0)" -gt "$1" ] 2>/dev/nu
     cp "$TESTS/redis_client.py" "$DIR" && chmod 644 "$DIR/redis_client.py"
     as "$PYTHON" "$DIR/redis_client.py" "$DIR/socket" "$DIR/count" "$DIR/enough" 3>&- &
     client=$!
-    STARTED+=("$client")
+    started "$client"
     counts_on
     hijack
     for ((n = 1; n <= 2; n++)); do

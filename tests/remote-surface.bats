@@ -11,9 +11,9 @@ run_remotely() {
     start setsid -w "$TARGETS/$1" "$DIR/b"
     wait_until test -e "$DIR/ready"
     PID=$(cat "$DIR/ready")
-    STARTED+=("$PID")
+    started "$PID"
     expect 0 gdb_hijack --remote-io --json "$PID"
-    [[ $output =~ \"shadow\":\ ([0-9]+) ]] && STARTED+=("${BASH_REMATCH[1]}")
+    [[ $output =~ \"shadow\":\ ([0-9]+) ]] && started "${BASH_REMATCH[1]}"
     finish
 }
 

@@ -26,7 +26,7 @@ trace() {
     as_prefix
     (cd "$DIR" && exec "${AS[@]}" "$GDB_HIJACK" trace "$PID" "$@") >"$DIR/trace.out" 2>"$DIR/trace.err" 3>&- &
     TRACER=$!
-    STARTED+=("$TRACER")
+    started "$TRACER"
     wait_until test -s "$DIR/${LISTENS:-trace}"
 }
 
@@ -49,7 +49,7 @@ go_on() {
 @test "a summary as strace -c, JSON, and two at once" {
     traced_program
     gdb_hijack trace -c -o sums "$PID" 3>&- &
-    STARTED+=($!)
+    started $!
     summary=$!
     LISTENS=trace.out trace --json
     go_on

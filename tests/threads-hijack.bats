@@ -106,7 +106,7 @@ int main(void) {
 }'
     start "$DIR/vforking"
     wait_until eval 'grep -q "^[^)]*) D" /proc/$PID/task/*/stat'
-    STARTED+=("$(pgrep -P "$PID")")
+    started "$(pgrep -P "$PID")"
     expect 1 gdb_hijack --wait 1 "$PID"
     grep -q "thread [0-9]* (vforking) of process $PID .*cannot be stopped" <<<"$errors"
     untraced

@@ -47,7 +47,7 @@ goes_on() {
     wait_until test -S "$DIR/redis.socket"
     as env STOP="$DIR/stop" "$PYTHON" "$WORK/clients.py" "$DIR/redis.socket" 8 >"$DIR/clients" 3>&- &
     clients=$!
-    STARTED+=("$clients")
+    started "$clients"
     wait_until grep -q ready "$DIR/clients"
     PID=$server
     rounds "${ROUNDS:-3}"
