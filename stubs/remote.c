@@ -312,6 +312,29 @@ static void stop_for_terminal(struct remote_call *call, int signal)
 
 /* --- one request --- */
 
+/* The signals with handlers of the program's: one that comes late must not be handled in a window,
+ * where nobody would tell its call. */
+static uint64_t all_handled(void)
+{
+    uint64_t set = 0;
+    int restarts;
+    for (int s = 1; s <= 64; s++)
+        set |= is_handled(s, &restarts) ? REMOTE_SIGNAL(s) : 0;
+    return set;
+}
+
+/* A signal for the whole process wakes every thread that waits, but only one takes it, and only
+ * that one's call may be interrupted: this one's, if it can get it. */
+static int take_signal(struct remote_thread *t, int signal)
+{
+    static const struct timespec now;
+    uint64_t set = REMOTE_SIGNAL(signal);
+    if (!t || raw(SYS_rt_sigtimedwait, &set, &t->info, &now, sizeof set) != signal)
+        return 0;
+    raw(SYS_rt_tgsigqueueinfo, hijack_params.pid, raw(SYS_gettid), signal, &t->info);
+    return 1;
+}
+
 /* A signal has ended the call before it did anything. Its handler is best entered from the
  * program's own `syscall` instruction, as after the kernel's: then libc finds its cancellation
  * points, and debuggers the stack. Otherwise from here, in a window. -EINTR, or CALL_AGAIN. */
@@ -321,11 +344,15 @@ static long interrupted(struct remote_call *call, const struct call *row, uint64
     int restarts = 0;
     int handled = pending_handled(mask, &restarts);
     long result = handled && (!restarts || row->detail == CALL_INTERRUPTED) ? -EINTR : CALL_AGAIN;
+    if (result == -EINTR && remote.threaded && !take_signal(remote_thread(), handled)) {
+        handled = 0;
+        result = CALL_AGAIN;
+    }
     if (handled && call->plain && mask == *call->mask) {
         call->again = result == CALL_AGAIN;
         return -EINTR;
     }
-    deliver(mask);
+    deliver(handled ? mask : mask | all_handled());
     if (remote.signalfds && remote.mode != REMOTE_OFF)
         pass_signals(call);
     return result;
