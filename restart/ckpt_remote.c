@@ -9,6 +9,7 @@
 #include "restart/ckpt_rendezvous.h"
 #include "restart/fds.h"
 #include "restart/resume.h"
+#include "stubs/actions.h"
 #include "stubs/agent.h"
 #include "stubs/behind.h"
 #include "stubs/channel.h"
@@ -97,10 +98,12 @@ static long divert(unsigned threads)
     long result = net_arm();
     if (result)
         return ckpt_fail(result, "the net under the jumps (syscall user dispatch)", "");
+    actions_open();
     remote.threaded = threads > 1;
     result = entry_switch(remote.threaded ? ENTRY_STUBS_THREADED : ENTRY_STUBS);
     if (!result)
         return 0;
+    actions_restore();
     net_disarm();
     return ckpt_fail(result, "the jumps' island", "");
 }
@@ -108,6 +111,7 @@ static long divert(unsigned threads)
 static void undivert(void)
 {
     entry_switch(ENTRY_HOME);
+    actions_restore();
     net_disarm();
 }
 

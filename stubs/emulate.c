@@ -4,6 +4,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include "stubs/actions.h"
 #include "stubs/agent.h"
 #include "stubs/behind.h"
 #include "stubs/channel.h"
@@ -180,37 +181,9 @@ long emulate_rt_sigprocmask(struct remote_call *call)
     return 0;
 }
 
-struct kernel_action {
-    uint64_t handler, flags, restorer, mask;
-};
-
-static int is_ours(long signal)
-{
-    return signal == SIGSYS || signal == hijack_params.signal;
-}
-
-/* What the program sets for a signal of ours is taken and forgotten. */
-static long action_of_ours(const struct remote_call *call)
-{
-    static const struct kernel_action none;
-    return call->args[2] ? remote_write((void *)call->args[2], &none, sizeof none) : 0;
-}
-
 long emulate_rt_sigaction(struct remote_call *call)
 {
-    struct kernel_action set, old;
-    if (call->args[3] != sizeof set.mask)
-        return -EINVAL;
-    if (call->args[1] && remote_read(&set, (const void *)call->args[1], sizeof set))
-        return -EFAULT;
-    if (is_ours(call->args[0]))
-        return action_of_ours(call);
-    set.mask = remote_program_mask(set.mask);
-    long result =
-        raw(SYS_rt_sigaction, call->args[0], call->args[1] ? &set : NULL, &old, sizeof set.mask);
-    if (result || !call->args[2])
-        return result;
-    return remote_write((void *)call->args[2], &old, sizeof old);
+    return actions_call(call);
 }
 
 /* Never called: the net leaves through the program's own frame (net.h). */

@@ -1,0 +1,18 @@
+/*
+ * actions.h - signal actions while I/O is remote: a handler that runs with SIGSYS blocked would die
+ * of its first system call, so SIGSYS is taken out of the masks of all actions, and given back when
+ * I/O is here again. The program sees its own masks all the time.
+ */
+#ifndef STUBS_ACTIONS_H
+#define STUBS_ACTIONS_H
+
+#include "stubs/remote.h"
+
+/* All actions that there are, as the net is armed, and disarmed. */
+void actions_open(void);
+void actions_restore(void);
+
+/* rt_sigaction(2) of the program's: arguments and result are the kernel's. */
+long actions_call(const struct remote_call *call);
+
+#endif
