@@ -86,6 +86,7 @@ fi
 echo "Yes: $(wc -l <report) lines, $(sha256sum <report | cut -c1-16)..., byte for byte the same."
 
 # Another host, as far as one machine has it: namespaces in which this directory is empty, with no network.
+# shellcheck disable=SC2016 # the inner shell expands
 elsewhere() {
     unshare --user --map-root-user --mount --mount-proc --pid --net --uts --fork --kill-child \
         sh -c 'mount -t tmpfs none "$1" && hostname elsewhere && cd / && shift && exec "$@"' sh "$dir" "$@"
