@@ -45,7 +45,7 @@ struct remote {
     int32_t pid;           /* that the program knows */
     int32_t parent;        /* its parent's */
     int32_t threaded;      /* it has, or has had, more than one thread (entry.h) */
-    uint64_t blocking;  /* signals whose action blocks SIGSYS, but for us (actions.h) */
+    uint64_t blocking;     /* signals whose action blocks SIGSYS, but for us (actions.h) */
     uint64_t signalfds;    /* union of the masks of its signalfds, which are at home: bit s-1 */
     struct rlimit files;   /* RLIMIT_NOFILE as the program has set it: ours is as high as allowed */
     char executable[4096]; /* the program's file at home */
