@@ -20,7 +20,7 @@
 #define PATIENCE    1000 /* times that another thread may run while the ring is full */
 
 struct ahead {
-    int fd; /* -1: free */
+    int taken; /* by this descriptor + 1; 0: free */
     int busy;
     uint32_t used, have;
     unsigned char data[AHEAD];
@@ -37,7 +37,7 @@ static struct {
     struct ring *ring;                           /* NULL: none yet */
     struct ring_failure failures[RING_FAILURES]; /* of rings that are no more */
     struct ahead ahead[AHEAD_FILES];
-} behind = {.ahead = {[0 ... AHEAD_FILES - 1] = {.fd = -1}}};
+} behind; /* zero at first: what is not needs to be written into the target */
 
 static int is(long fd, int state)
 {
@@ -59,7 +59,7 @@ int behind_is_sole(long fd)
 static struct ahead *find_ahead(int fd)
 {
     for (int i = 0; i < AHEAD_FILES; i++)
-        if (behind.ahead[i].fd == fd)
+        if (behind.ahead[i].taken == fd + 1)
             return &behind.ahead[i];
     return NULL;
 }
@@ -71,7 +71,7 @@ static void settle_read(struct remote_call *call, int fd)
     struct ahead *a = find_ahead(fd);
     long over = a && !a->busy ? (long)a->have - (long)a->used : 0;
     if (a && !a->busy)
-        a->fd = -1;
+        a->taken = 0;
     lock_release(&behind.lock);
     const long back[CALL_ARGS] = {fd, -over, 1 /* SEEK_CUR */};
     if (over)
@@ -85,10 +85,10 @@ static struct ahead *claim(int fd)
     struct ahead *a = find_ahead(fd);
     if (!a)
         a = find_ahead(-1);
-    if (a && (a->busy || (a->fd == fd && a->used < a->have)))
+    if (a && (a->busy || (a->taken == fd + 1 && a->used < a->have)))
         a = NULL;
     if (a) {
-        a->fd = fd;
+        a->taken = fd + 1;
         a->busy = 1;
         a->used = a->have = 0;
     }
@@ -343,8 +343,8 @@ static int settle(struct remote_call *call, long number, const long *args, long 
 static void settle_all(struct remote_call *call)
 {
     for (int i = 0; i < AHEAD_FILES; i++)
-        if (behind.ahead[i].fd >= 0)
-            settle_read(call, behind.ahead[i].fd);
+        if (behind.ahead[i].taken)
+            settle_read(call, behind.ahead[i].taken - 1);
 }
 
 static int is_wide(long number)

@@ -166,6 +166,10 @@ struct call {
 #define CALL_ROW(kernel, how, detail, why, ...)                                                    \
     [__NR_##kernel] = {#kernel, why, CALL_##how, CALL_DETAIL_##how(detail), {__VA_ARGS__}},
 
+/* Without texts: in-target tables have no pointers that would have to be relocated. */
+#define CALL_ROW_BARE(kernel, how, detail, why, ...)                                               \
+    [__NR_##kernel] = {0, 0, CALL_##how, CALL_DETAIL_##how(detail), {__VA_ARGS__}},
+
 /* --- FUNCTION rows: the functions of the C library --- */
 
 enum function_how {
@@ -185,6 +189,8 @@ struct call_function {
 
 #define CALL_FUNCTION_ROW(id, kernel, names, how, ...)                                             \
     {#id, names, __NR_##kernel, FUNCTION_##how, {__VA_ARGS__}},
+#define CALL_FUNCTION_ROW_BARE(id, kernel, names, how, ...)                                        \
+    {0, 0, __NR_##kernel, FUNCTION_##how, {__VA_ARGS__}},
 
 #define FUNCTION(id, ...) FUNCTION_ID_##id,
 enum function_id {

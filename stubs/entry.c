@@ -9,7 +9,7 @@
 #include "stubs/remote.h"
 
 static const struct call_function functions[FUNCTIONS] = {
-#define FUNCTION CALL_FUNCTION_ROW
+#define FUNCTION CALL_FUNCTION_ROW_BARE
 #include "stubs/calls.def"
 };
 

@@ -20,7 +20,7 @@
 struct remote remote;
 
 static const struct call calls[] = {
-#define SYSCALL CALL_ROW
+#define SYSCALL CALL_ROW_BARE
 #include "stubs/calls.def"
 };
 #define CALLS ((long)(sizeof calls / sizeof *calls))
@@ -331,6 +331,8 @@ static int take_signal(struct remote_thread *t, int signal)
     uint64_t set = REMOTE_SIGNAL(signal);
     if (!t || raw(SYS_rt_sigtimedwait, &set, &t->info, &now, sizeof set) != signal)
         return 0;
+    if (t->info.si_code <= 0 && t->info.si_pid == hijack_params.pid)
+        t->info.si_pid = remote.pid; /* its own number, as it knows it: glibc compares */
     raw(SYS_rt_tgsigqueueinfo, hijack_params.pid, raw(SYS_gettid), signal, &t->info);
     return 1;
 }
@@ -344,7 +346,8 @@ static long interrupted(struct remote_call *call, const struct call *row, uint64
     int restarts = 0;
     int handled = pending_handled(mask, &restarts);
     long result = handled && (!restarts || row->detail == CALL_INTERRUPTED) ? -EINTR : CALL_AGAIN;
-    if (result == -EINTR && remote.threaded && !take_signal(remote_thread(), handled)) {
+    int ours_to_take = result == -EINTR || remote.pid != hijack_params.pid;
+    if (handled && ours_to_take && remote.threaded && !take_signal(remote_thread(), handled)) {
         handled = 0;
         result = CALL_AGAIN;
     }

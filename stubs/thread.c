@@ -5,9 +5,9 @@
 #include "stubs/raw.h"
 #include "stubs/thread.h"
 
-static struct remote_thread first = {.channel = {.number = 1, .fd = -1, .signals = -1}};
+static struct remote_thread first; /* zero: what is not needs to be written into the target */
 static struct remote_thread *all = &first;
-static uint32_t channels = 1;
+static uint32_t channels;
 
 static int take(struct remote_thread *t, uintptr_t pointer)
 {
@@ -24,11 +24,20 @@ static struct remote_thread *find(uintptr_t pointer)
     return NULL;
 }
 
+static void prepare(struct channel *c)
+{
+    c->fd = c->signals = -1;
+    if (!c->number)
+        c->number = __atomic_add_fetch(&channels, 1, __ATOMIC_RELAXED);
+}
+
 static struct remote_thread *reuse(uintptr_t pointer)
 {
     for (struct remote_thread *t = __atomic_load_n(&all, __ATOMIC_ACQUIRE); t; t = t->next)
-        if (!t->pointer && take(t, pointer))
+        if (!t->pointer && take(t, pointer)) {
+            prepare(&t->channel);
             return t;
+        }
     return NULL;
 }
 
@@ -40,8 +49,7 @@ static struct remote_thread *add(uintptr_t pointer)
         return NULL;
     struct remote_thread *t = (struct remote_thread *)at;
     t->pointer = pointer;
-    t->channel.fd = t->channel.signals = -1;
-    t->channel.number = __atomic_add_fetch(&channels, 1, __ATOMIC_RELAXED);
+    prepare(&t->channel);
     t->next = __atomic_load_n(&all, __ATOMIC_RELAXED);
     while (!__atomic_compare_exchange_n(&all, &t->next, t, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
         ;
@@ -69,7 +77,8 @@ void remote_thread_end(void)
 void remote_thread_each(void (*each)(struct remote_thread *t))
 {
     for (struct remote_thread *t = __atomic_load_n(&all, __ATOMIC_ACQUIRE); t; t = t->next)
-        each(t);
+        if (t->pointer)
+            each(t);
 }
 
 void remote_thread_free(void)
