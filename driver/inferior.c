@@ -12,9 +12,9 @@
 #include "driver/proc.h"
 
 #define MAX_REGISTERS      64
-#define SHORT_WRITE        128 /* bytes */
+#define SHORT_WRITE        128   /* bytes */
 #define SET_UP_DEADLINE_MS 60000 /* nothing stands still yet: better late than refused */
-#define STUCK_DEADLINE_MS  500 /* for a gdb that waits in vain, to end */
+#define STUCK_DEADLINE_MS  500   /* for a gdb that waits in vain, to end */
 #define LOOK_MS            100 /* between looks whether the target lives while a stop is awaited */
 
 struct inferior {
