@@ -120,7 +120,7 @@ tests: all $(unit_bin) $(targets) $(musl) $(BUILD)/tests/cutting/hijack-shadow
 check:
 	scripts/packages.sh build run demo check
 	$(MAKE) tests
-	CMOCKA_MESSAGE_OUTPUT=TAP BUILD=$(abspath $(BUILD)) $(PROVE) --timer $(if $(V),-v) $(unit_bin) $(or $(TESTS),$(wildcard tests/*.bats))
+	CMOCKA_MESSAGE_OUTPUT=TAP BATS_TEST_TIMEOUT=600 BUILD=$(abspath $(BUILD)) $(PROVE) --timer $(if $(V),-v) $(unit_bin) $(or $(TESTS),$(wildcard tests/*.bats))
 demo:
 	scripts/packages.sh build run demo
 	$(MAKE) all

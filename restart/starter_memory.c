@@ -103,26 +103,31 @@ void *memory_at(const struct image *image, uint64_t address)
 /* The work of all threads: run after run, by the next number. */
 struct reading {
     struct image *image;
-    uint64_t *to; /* of each run: where it goes; 0: nowhere */
+    uint64_t *to;  /* of each run: where it goes; 0: nowhere */
+    bool of_files; /* several runs may go to one place: pages that mappings of one file share */
     atomic_size_t next;
     atomic_int error; /* -EBADMSG, or what pread said */
 };
 
-static int read_run(const struct image *image, const struct image_run *run, char *to)
+/* With a buffer, that is what the checksum is made of: another thread may write to `to`. */
+static int read_run(const struct image *image, const struct image_run *run, char *to, char *buffer)
 {
     struct checksum sum;
     checksum_start(&sum);
     for (uint64_t done = 0; done < run->length;) {
         size_t want = run->length - done < PIECE ? run->length - done : PIECE;
+        char *at = buffer ? buffer : to + done;
         madvise(to + done, want, MADV_POPULATE_WRITE); /* in one go, not by a fault for each page */
-        ssize_t n = pread(image->fd, to + done, want, (off_t)(run->offset + done));
+        ssize_t n = pread(image->fd, at, want, (off_t)(run->offset + done));
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return -errno;
         if ((size_t)n != want)
             return -EBADMSG;
-        checksum_add(&sum, to + done, want);
+        checksum_add(&sum, at, want);
+        if (buffer)
+            memcpy(to + done, buffer, want);
         done += want;
     }
     return checksum_end(&sum) == run->sum ? 0 : -EBADMSG;
@@ -131,12 +136,17 @@ static int read_run(const struct image *image, const struct image_run *run, char
 static void *read_runs(void *context)
 {
     struct reading *r = context;
+    char *buffer = r->of_files ? malloc(PIECE) : NULL;
     size_t i;
+    if (r->of_files && !buffer)
+        r->error = -ENOMEM;
     while (!r->error && (i = r->next++) < r->image->run_count) {
-        int result = r->to[i] ? read_run(r->image, &r->image->runs[i], (char *)r->to[i]) : 0;
+        int result =
+            r->to[i] ? read_run(r->image, &r->image->runs[i], (char *)r->to[i], buffer) : 0;
         if (result)
             r->error = result;
     }
+    free(buffer);
     return NULL;
 }
 
@@ -168,7 +178,8 @@ static uint64_t target_of(const struct image *image, size_t map, const struct im
 
 static int read_all(struct image *image, bool of_files)
 {
-    struct reading r = {.image = image, .to = calloc(image->run_count + 1, sizeof *r.to)};
+    struct reading r = {
+        .image = image, .to = calloc(image->run_count + 1, sizeof *r.to), .of_files = of_files};
     if (!r.to)
         return image_fail(image, -ENOMEM, "no memory for the table of pages");
     for (size_t i = 0; i < image->map_count; i++) {
