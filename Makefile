@@ -20,10 +20,12 @@ bindir      ?= $(prefix)/bin
 libexecdir  ?= $(prefix)/libexec/gdb-hijack
 mandir      ?= $(prefix)/share/man
 docdir      ?= $(prefix)/share/doc/gdb-hijack
+# What the programs are compiled with: the same for every prefix, so that one build can be installed anywhere.
+libexec_way := $(shell realpath -ms --relative-to='$(bindir)' '$(libexecdir)')
 
 CFLAGS   ?= -O2 -g
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings
-CPPFLAGS += -D_GNU_SOURCE -DHIJACK_VERSION='"$(VERSION)"' -DHIJACK_LIBEXECDIR='"$(libexecdir)"' -I. -Istubs/arch/$(ARCH) -Idriver/arch/$(ARCH) -Ishadow/arch/$(ARCH)
+CPPFLAGS += -D_GNU_SOURCE -DHIJACK_VERSION='"$(VERSION)"' -DHIJACK_LIBEXECDIR='"$(libexec_way)"' -I. -Istubs/arch/$(ARCH) -Idriver/arch/$(ARCH) -Ishadow/arch/$(ARCH)
 HOSTED   := -std=gnu11 $(WARN) $(CFLAGS) $(SAN)
 # In-target code: no libc, no stack protector, no vector registers, nothing imported.
 BARE     := -std=gnu11 $(WARN) -O2 -g -ffreestanding -fPIC -fvisibility=hidden -fno-stack-protector \
@@ -50,8 +52,8 @@ library_src  := $(call c_and_s,restart/librestart*) $(call c_and_s,restart/arch/
 hosted = $(addprefix $(BUILD)/hosted/,$(addsuffix .o,$(1)))
 bare   = $(addprefix $(BUILD)/bare/,$(addsuffix .o,$(1)))
 
-# Goals that install packages first do so in a make of their own: wildcards and pkg-config are read before.
-.PHONY: all demo check check-san lint install uninstall clean packages bench
+# Goals that install packages first do so in a make of their own: nothing is to be built meanwhile.
+.PHONY: all demo check check-san lint install uninstall clean packages bench FORCE
 all: $(OUT)
 
 $(BUILD)/hosted/%.o: %
@@ -60,6 +62,12 @@ $(BUILD)/hosted/%.o: %
 $(BUILD)/bare/%.o: %
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(BARE) -MMD -MP -c $< -o $@
+
+# Unless bindir or libexecdir is chosen by itself: then the one file that knows is built again.
+$(BUILD)/libexec_way: FORCE
+	@mkdir -p $(@D)
+	@echo '$(libexec_way)' | cmp -s - $@ || echo '$(libexec_way)' >$@
+$(BUILD)/hosted/driver/files.c.o: $(BUILD)/libexec_way
 
 $(BUILD)/gdb-hijack: $(call hosted,$(gdbmi_src) $(driver_src) $(control_src))
 	$(CC) $(HOSTED) $(LDFLAGS) $^ -o $@ -ldw -lelf -lexpat -lcapstone

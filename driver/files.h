@@ -1,6 +1,7 @@
 /*
  * files.h - where gdb-hijack's companions are: beside it in the build tree, else in the libexec
- * directory it was configured for, so that both the build tree and an installation work.
+ * directory, which is found from where gdb-hijack itself is: so the build tree works, and an
+ * installation does wherever it was put or moved to.
  */
 #ifndef DRIVER_FILES_H
 #define DRIVER_FILES_H
