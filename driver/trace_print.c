@@ -363,7 +363,7 @@ static void print_value(FILE *to, const struct trace_call *c)
 void trace_result(FILE *to, const struct trace_call *c)
 {
     int64_t result = c->traced.reply.result;
-    if (c->traced.reply.flags & (WIRE_CANCELED | WIRE_STOP)) {
+    if (c->traced.reply.flags & (WIRE_CANCELED | WIRE_STOP | WIRE_WIDER)) {
         fputs("? ERESTARTSYS (To be restarted if SA_RESTART is set)", to);
         return;
     }

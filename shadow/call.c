@@ -163,6 +163,8 @@ int64_t call_execute(struct channel *c, uint32_t *flags)
         result = check_semaphores(p);
     if (!stop && !result)
         result = check_datagram(p);
+    if (!stop && !result && (result = call_selected(p)))
+        *flags |= WIRE_WIDER;
     if (!stop && !result) {
         result = call_translate_result(p, run_guarded(c, flags));
         result = call_hide_listed(p, result);

@@ -15,6 +15,9 @@
 int call_hide(struct plan *p);
 /* Undoes what call_hide() changed in what the program gets back. */
 void call_unhide(struct plan *p);
+/* The program asks for select() of more descriptors than FD_SETSIZE: 0 when the kernel would look
+ * at no more of them, or how many it would. */
+int64_t call_selected(const struct plan *p);
 /* Takes ours out of a listing of /proc/self/fd. The bytes that are left. */
 int64_t call_hide_listed(const struct plan *p, int64_t result);
 /* Does the call name a number that the program chose? */

@@ -5,10 +5,13 @@
 #include <limits.h>
 #include <linux/magic.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/select.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include "shadow/call.h"
 
@@ -162,6 +165,33 @@ int64_t call_hide_listed(const struct plan *p, int64_t result)
         kept += size;
     }
     return kept;
+}
+
+/* Is one of the program's numbers from `first` on open? Ours, which follow, are. In such a listing
+ * the offset is the number, after two for "." and "..". */
+static bool has_from(int first)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    char buffer[64];
+    const struct listed *next = (const void *)buffer;
+    pthread_mutex_lock(&lock);
+    long size = lseek(executor.listing, first + 2, SEEK_SET) < 0
+                    ? -1
+                    : syscall(SYS_getdents64, executor.listing, buffer, sizeof buffer);
+    pthread_mutex_unlock(&lock);
+    return size <= 0 || atoi(next->name) < executor.floor;
+}
+
+/* The kernel's table doubles when it must grow. */
+int64_t call_selected(const struct plan *p)
+{
+    int64_t room = FD_SETSIZE;
+    if ((p->request.number != SYS_select && p->request.number != SYS_pselect6) ||
+        !(p->request.flags & WIRE_CLAMPED))
+        return 0;
+    while (room < executor.floor && has_from((int)room))
+        room *= 2;
+    return room > FD_SETSIZE ? room : 0;
 }
 
 bool call_names_number(const struct plan *p)

@@ -87,6 +87,7 @@ struct executor {
     struct execute_shared *shared;
     int door;
     int floor;                  /* numbers from here on are ours */
+    int listing;                /* /proc/self/fd; negative: there is none */
     struct rlimit files;        /* RLIMIT_NOFILE as the program knows it */
     struct rlimit open, closed; /* RLIMIT_NOFILE while we, and while the program, open files */
     pthread_rwlock_t numbers;

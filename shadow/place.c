@@ -189,6 +189,12 @@ static int place_all(const struct fds_header *table, int *fds)
     return error;
 }
 
+static int open_listing(struct executor *x)
+{
+    int fd = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? -errno : place_own(x, fd);
+}
+
 int place_descriptors(struct executor *x, const struct hold *h)
 {
     uint32_t count;
@@ -202,6 +208,8 @@ int place_descriptors(struct executor *x, const struct hold *h)
         x->door = place_own(x, x->door);
         error = x->door < 0 ? x->door : place_all((const void *)h->table, fds);
     }
+    if (!error)
+        x->listing = open_listing(x);
     if (!error && setrlimit(RLIMIT_NOFILE, &x->closed) < 0)
         error = -errno;
     free(fds);

@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 #define FRAME_MAGIC       0x4b4a4948u /* "HIJK" */
-#define FRAME_VERSION     3
+#define FRAME_VERSION     4
 #define FRAME_MAX_PAYLOAD 65536
 #define FRAME_BATCH       253 /* SCM_MAX_FD: descriptors in one message */
 #define FRAME_KEY         16

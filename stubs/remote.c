@@ -239,6 +239,8 @@ static long go_on_here(struct remote_call *call, const struct patience *p, long 
         return remote_local(call, number, now);
     if (p->index >= 0 && p->in_struct)
         now[p->index] = args[p->index];
+    if (number == SYS_select || number == SYS_pselect6)
+        now[0] = args[0];
     return issue_again(call, now, 0);
 }
 
@@ -308,6 +310,28 @@ static void stop_for_terminal(struct remote_call *call, int signal)
         call->flags |= WIRE_NOSTOP;
     else
         raw(SYS_kill, 0, signal);
+}
+
+/* --- select(): of more descriptors than may be open --- */
+
+/* The kernel looks at as many as the program's table has room for, and touches no more of the sets:
+ * select(getdtablesize(), ...) is harmless with an ordinary fd_set. How large the table is knows
+ * the shadow, when it is larger than that. */
+static void narrow(struct remote_call *call, long number, long *now)
+{
+    if ((number != SYS_select && number != SYS_pselect6) || (int)now[0] <= FD_SETSIZE)
+        return;
+    now[0] = FD_SETSIZE;
+    call->flags |= WIRE_CLAMPED;
+}
+
+static void widen(struct remote_call *call, const long *args, long *now)
+{
+    if (!call->wider)
+        return;
+    now[0] = call->wider < (int)args[0] ? call->wider : (int)args[0];
+    call->flags &= ~WIRE_CLAMPED;
+    call->wider = 0;
 }
 
 /* --- one request --- */
@@ -387,6 +411,10 @@ static long forward_once(struct remote_call *call, const struct call *row, long 
     if (error)
         return error;
     long result = encode_finish(c, &t->encoded, args);
+    if (c->reply.reply.flags & WIRE_WIDER) {
+        call->wider = result;
+        return CALL_AGAIN;
+    }
     if (c->reply.reply.flags & WIRE_STOP)
         stop_for_terminal(call, (int)-result);
     else if (!(c->reply.reply.flags & WIRE_CANCELED))
@@ -482,8 +510,10 @@ long remote_forward(struct remote_call *call, long number, const long *args)
     if (remote.signalfds && number != SYS_rt_sigqueueinfo)
         pass_signals(call);
     call->plain = call->frame && args == call->args;
+    narrow(call, number, now);
     while ((result = forward_once(call, row, number, now, mask)) == CALL_AGAIN) {
         have_less(&p, args, now);
+        widen(call, args, now);
         if (remote.mode == REMOTE_OFF)
             return go_on_here(call, &p, number, args, now);
     }

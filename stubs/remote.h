@@ -63,6 +63,7 @@ struct remote_call {
     int plain;         /* trapped, and nothing but the one call at home: can be issued again */
     int again;         /* issue it again, once what is pending has been delivered */
     uint64_t elapsed;  /* then: so many nanoseconds of its time to wait have passed */
+    long wider;        /* not done yet: the descriptors that select() looks at (WIRE_WIDER) */
 };
 
 /* Does the call. All signals are blocked; *call->mask holds the program's mask and may be changed.

@@ -45,7 +45,9 @@
 
 #define WIRE_BAD 2u /* an argument, see above */
 
-#define WIRE_CLAMPED 1u /* request: the program asked for more than WIRE_DATA bytes */
+#define WIRE_CLAMPED                                                                               \
+    1u /* request: the program asked for more: than WIRE_DATA bytes, than FD_SETSIZE descriptors   \
+        */
 #define WIRE_NOSTOP                                                                                \
     2u /* request: execute it although WIRE_STOP would be the answer: the program                  \
           ignores or blocks the signal */
@@ -61,6 +63,8 @@ struct wire_request {
 #define WIRE_CANCELED 1u /* reply: FRAME_CANCEL ended it before it had any effect */
 #define WIRE_WHOLE    2u /* to WIRE_CLAMPED: the kernel would not have stopped here, go on */
 #define WIRE_STOP     4u /* not executed: background access to the terminal, `result` is -signal */
+#define WIRE_WIDER                                                                                 \
+    8u /* to WIRE_CLAMPED, not executed: select() looks at so many descriptors as `result` says */
 
 struct wire_reply {
     int64_t result; /* the kernel's: >= 0 or -errno */

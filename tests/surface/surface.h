@@ -76,7 +76,8 @@ long surface_call(const char *file, int line, long number, int some, const char 
 
 /* Memory that is not there. */
 extern char *bad;
-#define BAD bad
+#define BAD  bad
+#define MANY 20000 /* descriptors may be open, if so many may be */
 /* The last `size` bytes (at most 64 KiB) before memory that is not there, all 0xee: what is written
  * or read beyond is a fault. */
 void *edge(size_t size);

@@ -97,6 +97,53 @@ static void sets(void)
     CALL(pselect6, b[0] + 1, &in, NULL, NULL, &at_once, far);
 }
 
+/* As many as may be open, for which no program has a set: the kernel looks at what its own table
+ * has room for, and writes no more. */
+
+static struct {
+    fd_set set;
+    unsigned char behind[4096];
+} narrow;
+
+static void narrow_sets(void)
+{
+    int a[2];
+    struct timeval limit = {0, 1000};
+    struct timespec t = brief;
+    if (by_function || pipe(a) || write(a[1], "x", 1) != 1) /* it has a large table then */
+        return;
+    for (int i = 0; i < 3; i++) {
+        memset(&narrow, 0xee, sizeof narrow);
+        only(&narrow.set, i == 2 ? a[1] : a[0]);
+        if (i)
+            CALL(pselect6, INT32_MAX, &narrow.set, NULL, NULL, &t, NULL);
+        else
+            CALL(select, MANY, &narrow.set, NULL, NULL, &limit);
+        show_bytes("set and what is behind it", &narrow, sizeof narrow);
+    }
+}
+
+/* ... which has grown. It never shrinks, so this comes last. */
+static void wide_sets(void)
+{
+    int a[2];
+    struct timeval limit = {0, 1000};
+    struct timespec t = brief;
+    if (!by_function || pipe(a) || write(a[1], "x", 1) != 1)
+        return;
+    int high = (int)CALL(fcntl, a[0], F_DUPFD, 2500);
+    unsigned char *bits = (unsigned char *)&narrow;
+    for (int i = 0; i < 2 && high > 0; i++) {
+        memset(&narrow, 0, sizeof narrow);
+        memset(bits + 512, 0xee, sizeof narrow - 512);
+        bits[high / 8] |= (unsigned char)(1 << high % 8);
+        bits[2000 / 8] |= (unsigned char)i; /* is not open */
+        CALL(pselect6, MANY, &narrow, NULL, NULL, &t, NULL);
+        show_bytes("sets and what is behind them", &narrow, sizeof narrow);
+        CALL(select, high + 1, &narrow, NULL, NULL, &limit);
+    }
+}
+
 static void show_ready(const struct epoll_event *e, long count)
 {
     for (long i = 0; i < count; i++)
@@ -148,6 +195,8 @@ static void queues(void)
 const struct surface_case wait_cases[] = {
     {"poll", polling},
     {"select", sets},
+    {"select of more than a set has", narrow_sets},
     {"epoll", queues},
+    {"select of high numbers", wide_sets},
     {NULL, NULL},
 };
