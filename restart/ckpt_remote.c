@@ -85,7 +85,7 @@ static void adopt_files(const struct fds_header *h)
         for (uint32_t k = i + 1; k < h->count; k++)
             shared |= e[k].shares == e[i].number;
         if (e[i].kind == FDS_REGULAR && !shared)
-            behind_adopt(e[i].number, fds_string(h, e[i].path));
+            behind_adopt(e[i].number, fds_string(h, e[i].path), e[i].dev, e[i].inode);
     }
 }
 
@@ -134,10 +134,19 @@ long remote_begin(struct link *link, const char *policy)
         remote.signalfds = 0;
         mem_copy_string(remote.policy, policy, sizeof remote.policy);
         remote.mode = REMOTE_HOME;
+        behind_reset();
         adopt_files(table.data);
     }
     fds_free(&table);
     return result;
+}
+
+/* What was said and known of files at home was so of descriptors there. */
+static void come_home(void)
+{
+    shared_come_home();
+    behind_reset();
+    *remote.policy = '\0';
 }
 
 /* --- what the shadow tells --- */
@@ -325,7 +334,7 @@ static void go_home(struct link *link)
     raw(SYS_umask, back.umask);
     remote.mode = REMOTE_OFF;
     undivert();
-    shared_come_home();
+    come_home();
 }
 
 long remote_end(struct link *link)
@@ -391,7 +400,7 @@ void remote_resume(void)
     remote.files.rlim_max = 0;
     undivert();
     if (hijack_params.remote == REMOTE_OFF) {
-        shared_come_home();
+        come_home();
         return;
     }
     if (divert(resume_process.thread_count) != 0)

@@ -1,42 +1,36 @@
 /* behind.c - see behind.h. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "stubs/ahead.h"
 #include "stubs/behind.h"
-#include "stubs/channel.h"
 #include "stubs/lock.h"
 #include "stubs/mem.h"
 #include "stubs/policy.h"
+#include "stubs/queue.h"
 #include "stubs/raw.h"
-#include "stubs/ring.h"
 #include "stubs/thread.h"
 
-#define FDS         1024 /* descriptors with higher numbers are never buffered */
-#define AHEAD       (128u << 10)
-#define AHEAD_FILES 8
-#define PATIENCE    1000 /* times that another thread may run while the ring is full */
-
-struct ahead {
-    int taken; /* by this descriptor + 1; 0: free */
-    int busy;
-    uint32_t used, have;
-    unsigned char data[AHEAD];
-};
+#define FDS     AHEAD_FDS
+#define FILES   254
+#define ANOTHER 255 /* of a descriptor: none of `files` */
 
 /* Of a descriptor: the program is the file's only user; besides, the only descriptor with that
  * offset. */
 enum { SOLE = 1, BUFFERED = 2 };
 
+struct file {
+    uint64_t device, inode;
+    uint32_t users; /* descriptors; 0: free */
+};
+
 static struct {
     int lock;
-    uint32_t count; /* of buffered descriptors */
+    uint32_t count; /* of descriptors whose file is known */
     uint8_t states[FDS];
-    struct ring *ring;                           /* NULL: none yet */
-    struct ring_failure failures[RING_FAILURES]; /* of rings that are no more */
-    struct ahead ahead[AHEAD_FILES];
+    uint8_t file_of[FDS]; /* index + 1; 0: not known; ANOTHER */
+    struct file files[FILES];
 } behind; /* zero at first: what is not needs to be written into the target */
 
 static int is(long fd, int state)
@@ -44,7 +38,7 @@ static int is(long fd, int state)
     return fd >= 0 && fd < FDS && behind.states[fd] & state;
 }
 
-static int is_buffered(long fd)
+int behind_is_buffered(long fd)
 {
     return is(fd, BUFFERED);
 }
@@ -54,233 +48,189 @@ int behind_is_sole(long fd)
     return is(fd, SOLE);
 }
 
-/* --- reading ahead --- */
-
-static struct ahead *find_ahead(int fd)
+long behind_own(struct remote_call *call, long number, long a, long b, long c)
 {
-    for (int i = 0; i < AHEAD_FILES; i++)
-        if (behind.ahead[i].taken == fd + 1)
-            return &behind.ahead[i];
-    return NULL;
+    uint64_t mask = remote_unhandled(*call->mask);
+    struct remote_call own = {.number = number, .mask = &mask, .own = 1};
+    const long args[CALL_ARGS] = {a, b, c};
+    return remote_forward(&own, number, args);
 }
 
-/* Puts the offset at home back to what the program has read. */
-static void settle_read(struct remote_call *call, int fd)
+/* --- descriptors, and the files that they are of --- */
+
+static void forget(long fd)
 {
-    lock_take(&behind.lock);
-    struct ahead *a = find_ahead(fd);
-    long over = a && !a->busy ? (long)a->have - (long)a->used : 0;
-    if (a && !a->busy)
-        a->taken = 0;
-    lock_release(&behind.lock);
-    const long back[CALL_ARGS] = {fd, -over, 1 /* SEEK_CUR */};
-    if (over)
-        remote_forward(call, SYS_lseek, back);
+    uint8_t file = behind.file_of[fd];
+    if (file && file != ANOTHER)
+        behind.files[file - 1].users--;
+    behind.count -= file != 0;
+    behind.file_of[fd] = behind.states[fd] = 0;
 }
 
-/* A free place for the descriptor, or its own when that is empty; marked busy. NULL: none. */
-static struct ahead *claim(int fd)
+static void know(long fd, uint8_t file, uint8_t state)
 {
-    lock_take(&behind.lock);
-    struct ahead *a = find_ahead(fd);
-    if (!a)
-        a = find_ahead(-1);
-    if (a && (a->busy || (a->taken == fd + 1 && a->used < a->have)))
-        a = NULL;
-    if (a) {
-        a->taken = fd + 1;
-        a->busy = 1;
-        a->used = a->have = 0;
-    }
-    lock_release(&behind.lock);
-    return a;
+    forget(fd);
+    if (file && file != ANOTHER)
+        behind.files[file - 1].users++;
+    behind.count += file != 0;
+    behind.file_of[fd] = file;
+    behind.states[fd] = file ? state : 0;
 }
 
-/* Serves what is there. -EAGAIN: nothing. */
-static long read_served(int fd, void *to, size_t size)
+static uint8_t find_file(uint64_t device, uint64_t inode)
 {
-    long result = -EAGAIN;
-    lock_take(&behind.lock);
-    struct ahead *a = find_ahead(fd);
-    if (a && !a->busy && a->used < a->have) {
-        size_t part = a->have - a->used < size ? a->have - a->used : size;
-        result = remote_write(to, a->data + a->used, part) ? -EFAULT : (long)part;
-        a->used += result > 0 ? (uint32_t)part : 0;
-    }
-    lock_release(&behind.lock);
-    return result;
-}
-
-/* Fetches more: the result of the read at home, or -EBUSY where there is no place for it. */
-static long fetch(struct remote_call *call, int fd)
-{
-    struct ahead *a = claim(fd);
-    if (!a)
-        return -EBUSY;
-    const long more[CALL_ARGS] = {fd, (long)a->data, AHEAD};
-    long got = remote_forward(call, SYS_read, more);
-    a->have = got > 0 ? (uint32_t)got : 0;
-    __atomic_store_n(&a->busy, 0, __ATOMIC_RELEASE);
-    return got;
-}
-
-/* A regular file's read stops short only at its end. */
-static int read_ahead(struct remote_call *call, const long *args, long *result)
-{
-    int fd = (int)args[0];
-    size_t size = (size_t)args[2], done = 0;
-    long got = 1;
-    if (size == 0 || size > AHEAD / 2)
-        return 0;
-    while (done < size && got > 0) {
-        long served = read_served(fd, (char *)args[1] + done, size - done);
-        if (served == -EAGAIN)
-            got = fetch(call, fd);
-        else if (served < 0)
-            got = served;
-        else
-            done += (size_t)served;
-    }
-    *result = done ? (long)done : got;
-    return done || got != -EBUSY;
-}
-
-/* --- writing behind --- */
-
-static struct ring *make_ring(void)
-{
-    long fd = raw(SYS_memfd_create, "gdb-hijack", 3 /* MFD_CLOEXEC | MFD_ALLOW_SEALING */), at = -1;
-    uint32_t size = sizeof(struct ring);
-    if (raw_failed(fd))
-        return NULL;
-    if (raw(SYS_ftruncate, fd, sizeof(struct ring)) == 0)
-        at = raw(SYS_mmap, 0, sizeof(struct ring), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    int one = (int)fd;
-    if (!raw_failed(at) && channel_ask_with(FRAME_RING, &size, sizeof size, &one) < 0) {
-        raw(SYS_munmap, at, sizeof(struct ring));
-        at = -1;
-    }
-    raw(SYS_close, fd);
-    return raw_failed(at) ? NULL : (struct ring *)at;
-}
-
-static void put(struct ring *r, uint64_t head, const void *from, size_t size)
-{
-    memcpy(r->records + (head & (RING_SIZE - 1)), from, size);
-}
-
-/* Appends a record, its data straight from the program. 0, -EAGAIN: no room; -EFAULT. */
-static int append(struct ring *r, const struct ring_record *record, const void *from)
-{
-    uint64_t head = r->head, tail = __atomic_load_n(&r->tail, __ATOMIC_ACQUIRE);
-    uint64_t bytes = ring_bytes(record->size), left = RING_SIZE - (head & (RING_SIZE - 1));
-    uint64_t skip = bytes > left ? left : 0;
-    if (head + skip + bytes - tail > RING_SIZE)
-        return -EAGAIN;
-    if (skip) {
-        const struct ring_record end = {.size = RING_SKIP};
-        put(r, head, &end, sizeof end <= left ? sizeof end : sizeof end.size);
-        head += skip;
-    }
-    put(r, head, record, sizeof *record);
-    if (remote_read(r->records + (head & (RING_SIZE - 1)) + sizeof *record, from, record->size))
-        return -EFAULT;
-    __atomic_store_n(&r->head, head + bytes, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&r->asleep, __ATOMIC_SEQ_CST)) {
-        __atomic_store_n(&r->asleep, 0, __ATOMIC_SEQ_CST);
-        raw(SYS_futex, &r->asleep, FUTEX_WAKE, 1);
+    for (int i = 0; i < FILES; i++) {
+        const struct file *f = &behind.files[i];
+        if (f->users && f->inode == inode && f->device == device)
+            return (uint8_t)(i + 1);
     }
     return 0;
 }
 
-static struct ring_failure *find_failure(struct ring_failure *list, int fd)
+/* 0: there are too many. What was said to be of another file may be of this one. */
+static uint8_t add_file(uint64_t device, uint64_t inode)
 {
-    for (int i = 0; i < RING_FAILURES; i++)
-        if (__atomic_load_n(&list[i].error, __ATOMIC_ACQUIRE) && list[i].fd == fd)
-            return &list[i];
-    return NULL;
+    int i = 0;
+    while (i < FILES && behind.files[i].users)
+        i++;
+    if (i == FILES)
+        return 0;
+    for (long fd = 0; fd < FDS; fd++)
+        if (behind.file_of[fd] == ANOTHER)
+            forget(fd);
+    behind.files[i].device = device;
+    behind.files[i].inode = inode;
+    return (uint8_t)(i + 1);
 }
 
-/* The shadow takes all that is in the ring before it does a call. */
-static void drain(struct remote_call *call)
+static void begin(long fd, uint64_t device, uint64_t inode)
 {
-    static const long none[CALL_ARGS];
-    remote_forward(call, SYS_getpgrp, none);
+    lock_take(&behind.lock);
+    uint8_t file = find_file(device, inode);
+    know(fd, file ? file : add_file(device, inode), SOLE | BUFFERED);
+    lock_release(&behind.lock);
 }
 
-/* An earlier write of the descriptor that failed: its error, once. The writes behind it, which are
- * in the ring, go the same way. */
-static int failure(struct remote_call *call, int fd)
+/* `state` of what it was before. */
+static void reduce(long fd, int state)
 {
-    struct ring *r = behind.ring;
-    int in_ring =
-        r && __atomic_load_n(&r->failed, __ATOMIC_ACQUIRE) && find_failure(r->failures, fd);
-    if (in_ring)
-        drain(call);
     lock_take(&behind.lock);
-    struct ring_failure *f = find_failure(in_ring ? r->failures : behind.failures, fd);
-    int error = f ? f->error : 0;
-    if (f)
-        __atomic_store_n(&f->error, 0, __ATOMIC_RELEASE);
-    if (f && in_ring)
-        __atomic_sub_fetch(&r->failed, 1, __ATOMIC_RELEASE);
+    if (behind.states[fd] & state)
+        behind.states[fd] &= (uint8_t)state;
+    else
+        forget(fd);
     lock_release(&behind.lock);
-    return error;
 }
 
-/* One record: 0, -EAGAIN where there is no ring to be had, or -EFAULT. With the ring full its
- * writes are waited for: whoever takes them is awake. */
-static int put_record(struct remote_call *call, const struct ring_record *record, const void *from)
+static const struct stat *stat_of(struct remote_call *call, long fd)
 {
-    int error;
-    lock_take(&behind.lock);
-    if (!behind.ring)
-        behind.ring = make_ring();
-    for (int i = 0;
-         (error = behind.ring ? append(behind.ring, record, from) : -EAGAIN) == -EAGAIN &&
-         behind.ring && i < PATIENCE;
-         i++)
-        raw(SYS_sched_yield);
-    lock_release(&behind.lock);
-    if (error != -EAGAIN || !behind.ring)
-        return error;
-    drain(call);
-    lock_take(&behind.lock);
-    error = behind.ring ? append(behind.ring, record, from) : -EAGAIN;
-    lock_release(&behind.lock);
-    return error;
+    struct remote_thread *t = remote_thread();
+    return t && behind_own(call, SYS_fstat, fd, (long)&t->stat, 0) == 0 ? &t->stat : NULL;
 }
+
+/* The file of any descriptor: it is asked for once. */
+static uint8_t file_of(struct remote_call *call, long fd)
+{
+    if (behind.file_of[fd])
+        return behind.file_of[fd];
+    const struct stat *st = stat_of(call, fd);
+    if (!st)
+        return 0;
+    lock_take(&behind.lock);
+    uint8_t file = S_ISREG(st->st_mode) ? find_file(st->st_dev, st->st_ino) : 0;
+    if (!behind.file_of[fd])
+        know(fd, file ? file : ANOTHER, 0);
+    file = behind.file_of[fd];
+    lock_release(&behind.lock);
+    return file;
+}
+
+/* --- changes of files that something is read ahead of, by whatever way --- */
+
+enum { NOTHING = -1, ANYTHING = -2 };
+
+/* The descriptor whose file the call changes. */
+static long changed(long number, const long *args)
+{
+    switch (number) {
+    case SYS_write:
+    case SYS_writev:
+    case SYS_pwrite64:
+    case SYS_pwritev:
+    case SYS_pwritev2:
+    case SYS_ftruncate:
+    case SYS_fallocate:
+    case SYS_sendfile:
+    case SYS_ioctl:
+        return args[0];
+    case SYS_splice:
+    case SYS_copy_file_range:
+        return args[2];
+    case SYS_open:
+        return args[1] & O_TRUNC ? ANYTHING : NOTHING;
+    case SYS_openat:
+    case SYS_open_by_handle_at:
+        return args[2] & O_TRUNC ? ANYTHING : NOTHING;
+    case SYS_openat2:
+    case SYS_creat:
+    case SYS_truncate:
+        return ANYTHING;
+    }
+    return NOTHING;
+}
+
+static int is_of(int fd, long file)
+{
+    return behind.file_of[fd] == file;
+}
+
+/* `fd` as changed() says: what is read ahead of that file is no more what is in it. */
+static void settle_changed(struct remote_call *call, long fd)
+{
+    if (fd == NOTHING || !ahead_any())
+        return;
+    uint8_t file = fd >= 0 && fd < FDS ? file_of(call, fd) : 0;
+    if (file)
+        ahead_settle_some(call, is_of, file);
+    else
+        ahead_settle_all(call);
+}
+
+/* --- reading and writing --- */
 
 /* As many records as the bytes need. */
-static int write_behind(struct remote_call *call, long number, const long *args, long *result)
+static long put_all(struct remote_call *call, long number, const long *args)
 {
     int at_offset = number == SYS_pwrite64, error = 0;
     long done = 0;
-    if (args[2] <= 0 || (at_offset && args[3] < 0))
-        return 0;
-    settle_read(call, (int)args[0]);
     while (done < args[2] && !error) {
         long size = args[2] - done < RING_DATA ? args[2] - done : RING_DATA;
         const struct ring_record record = {(uint32_t)size, (int32_t)args[0],
                                            at_offset ? args[3] + done : -1};
-        error = put_record(call, &record, (const char *)args[1] + done);
+        error = queue_put(call, &record, (const char *)args[1] + done);
         done += error ? 0 : size;
     }
-    *result = done ? done : error;
-    return done || error != -EAGAIN;
+    return done ? done : error;
 }
 
-/* --- descriptors --- */
-
-static void set_state(long fd, uint8_t state)
+static int write_behind(struct remote_call *call, long number, const long *args, long *result)
 {
-    if (fd < 0 || fd >= FDS)
-        return;
-    lock_take(&behind.lock);
-    behind.count += (state != 0) - (uint32_t)(behind.states[fd] != 0);
-    behind.states[fd] = state;
-    lock_release(&behind.lock);
+    if (args[2] <= 0 || (number == SYS_pwrite64 && args[3] < 0))
+        return 0;
+    ahead_hold(call, (int)args[0]);
+    *result = put_all(call, number, args);
+    ahead_release((int)args[0]);
+    settle_changed(call, args[0]);
+    return *result != -EAGAIN;
 }
+
+static int read_ahead(struct remote_call *call, const long *args, long *result)
+{
+    *result = ahead_read(call, (int)args[0], (char *)args[1], (size_t)args[2]);
+    return *result != -EBUSY;
+}
+
+/* --- the program's calls --- */
 
 /* Does the call make another way to the same open file? */
 static int is_copy(long number, const long *args)
@@ -296,60 +246,82 @@ static int is_copy(long number, const long *args)
     return 0;
 }
 
-void behind_adopt(long fd, const char *path)
+void behind_adopt(long fd, const char *path, uint64_t device, uint64_t inode)
 {
     if (fd < FDS && policy_of(remote.policy, path) == POLICY_BUFFER)
-        set_state(fd, SOLE | BUFFERED);
+        begin(fd, device, inode);
 }
 
 void behind_copied(long number, const long *args, long fd)
 {
-    if (is_copy(number, args) && fd != args[0])
-        set_state(fd, is(args[0], SOLE) ? SOLE : 0);
+    if (!is_copy(number, args) || fd == args[0] || fd >= FDS)
+        return;
+    lock_take(&behind.lock);
+    if (is(args[0], SOLE))
+        know(fd, behind.file_of[args[0]], SOLE);
+    else
+        forget(fd);
+    lock_release(&behind.lock);
 }
 
 void behind_opened(struct remote_call *call, long fd, const char *path)
 {
-    struct remote_thread *t = remote_thread();
     if (!*remote.policy || fd >= FDS || policy_of(remote.policy, path) != POLICY_BUFFER)
         return;
-    const long stat[CALL_ARGS] = {fd, (long)&t->stat};
-    if (remote_forward(call, SYS_fstat, stat) != 0 || !S_ISREG(t->stat.st_mode))
-        return;
-    set_state(fd, SOLE | BUFFERED);
+    const struct stat *st = stat_of(call, fd);
+    if (st && S_ISREG(st->st_mode))
+        begin(fd, st->st_dev, st->st_ino);
 }
 
-static int is_ring_empty(void)
+/* A call that may wait for others, and does nothing to the offset. */
+static int is_lock(long number, const long *args)
 {
-    const struct ring *r = behind.ring;
-    return !r || r->head == __atomic_load_n(&r->tail, __ATOMIC_ACQUIRE);
+    return number == SYS_flock ||
+           (number == SYS_fcntl && (args[1] == F_SETLKW || args[1] == F_OFD_SETLKW));
+}
+
+static void hold(struct remote_call *call, long number, const long *args, long fd,
+                 struct behind_part *part)
+{
+    if (is_lock(number, args)) {
+        ahead_settle(call, (int)fd);
+        return;
+    }
+    ahead_hold(call, (int)fd);
+    part->held[part->count++] = (int)fd;
 }
 
 /* Settles what the call could tell about descriptor `fd`; the error of an earlier write. */
-static int settle(struct remote_call *call, long number, const long *args, long fd)
+static int settle(struct remote_call *call, long number, const long *args, long fd,
+                  struct behind_part *part)
 {
-    settle_read(call, (int)fd);
-    if (!is_ring_empty())
-        drain(call); /* so that their errors are known before, say, a close */
-    int error = failure(call, (int)fd);
-    if (is_copy(number, args))
-        set_state(args[0], behind.states[args[0]] & SOLE);
-    if (number == SYS_close || ((number == SYS_dup2 || number == SYS_dup3) && fd == args[1]))
-        set_state(fd, 0);
-    return error;
+    if (is(fd, BUFFERED))
+        hold(call, number, args, fd, part);
+    queue_drain(call); /* so that errors are known before, say, a close */
+    return queue_failure(call, (int)fd);
+}
+
+/* What the call makes of its descriptors, whatever it returns. */
+static void note_descriptors(long number, const long *args)
+{
+    if (is_copy(number, args) && is(args[0], BUFFERED))
+        reduce(args[0], SOLE);
+    long gone = number == SYS_close                                                ? args[0]
+                : (number == SYS_dup2 || number == SYS_dup3) && args[0] != args[1] ? args[1]
+                                                                                   : -1;
+    if (gone >= 0 && gone < FDS && behind.file_of[gone])
+        reduce(gone, 0);
 }
 
 /* Calls that reach descriptors by other ways than an argument: all are settled. */
-static void settle_all(struct remote_call *call)
+static void note_wide(struct remote_call *call, long number)
 {
-    for (int i = 0; i < AHEAD_FILES; i++)
-        if (behind.ahead[i].taken)
-            settle_read(call, behind.ahead[i].taken - 1);
-}
-
-static int is_wide(long number)
-{
-    return number == SYS_close_range || number == SYS_sendmsg || number == SYS_pidfd_getfd;
+    if (number != SYS_close_range && number != SYS_sendmsg && number != SYS_pidfd_getfd)
+        return;
+    ahead_settle_all(call);
+    for (long fd = 0; fd < FDS; fd++)
+        if (behind.file_of[fd])
+            reduce(fd, 0);
 }
 
 /* A close closes, whatever it returns. */
@@ -360,48 +332,69 @@ static void close_anyway(struct remote_call *call, long number, const long *args
 }
 
 static int settle_arguments(struct remote_call *call, const struct call *row, long number,
-                            const long *args, long *result)
+                            const long *args, struct behind_part *part)
 {
     int error = 0;
     for (int i = 0; i < CALL_ARGS; i++)
         if ((row->args[i].kind == ARG_FD || row->args[i].kind == ARG_DIRFD) &&
             is(args[i], SOLE | BUFFERED))
-            error = settle(call, number, args, args[i]);
-    if (is_wide(number)) {
-        settle_all(call);
-        for (long fd = 0; fd < FDS; fd++)
-            set_state(fd, 0);
-    }
-    *result = error;
-    if (error)
-        close_anyway(call, number, args);
-    return error != 0;
+            error = settle(call, number, args, args[i], part);
+    note_descriptors(number, args);
+    note_wide(call, number);
+    part->changes = changed(number, args);
+    return error;
+}
+
+/* 1: it was done here. */
+static int do_here(struct remote_call *call, long number, const long *args, long *result)
+{
+    if (!is(args[0], BUFFERED) ||
+        (number != SYS_read && number != SYS_write && number != SYS_pwrite64))
+        return 0;
+    return (*result = queue_failure(call, (int)args[0])) ||
+           (number == SYS_read ? read_ahead(call, args, result)
+                               : write_behind(call, number, args, result));
 }
 
 int behind_call(struct remote_call *call, const struct call *row, long number, const long *args,
-                long *result)
+                long *result, struct behind_part *part)
 {
+    part->count = 0;
+    part->changes = NOTHING;
     if (!behind.count)
         return 0;
-    if (!is_buffered(args[0]) ||
-        (number != SYS_read && number != SYS_write && number != SYS_pwrite64))
-        return settle_arguments(call, row, number, args, result);
-    if ((*result = failure(call, (int)args[0])))
+    if (do_here(call, number, args, result))
         return 1;
-    if (number == SYS_read ? read_ahead(call, args, result)
-                           : write_behind(call, number, args, result))
-        return 1;
-    return settle_arguments(call, row, number, args, result);
+    *result = settle_arguments(call, row, number, args, part);
+    if (!*result)
+        return 0;
+    close_anyway(call, number, args);
+    part->changes = NOTHING;
+    behind_done(call, part);
+    return 1;
+}
+
+void behind_done(struct remote_call *call, const struct behind_part *part)
+{
+    for (int i = 0; i < part->count; i++)
+        ahead_release(part->held[i]);
+    settle_changed(call, part->changes);
 }
 
 void behind_settle(struct remote_call *call)
 {
-    settle_all(call);
-    if (!behind.ring)
-        return;
-    drain(call);
-    if (behind.ring->failed)
-        memcpy(behind.failures, behind.ring->failures, sizeof behind.failures);
-    raw(SYS_munmap, behind.ring, sizeof *behind.ring);
-    behind.ring = NULL;
+    ahead_settle_all(call);
+    queue_end(call);
+}
+
+void behind_forget(void)
+{
+    ahead_reset();
+    memset(&behind, 0, sizeof behind);
+}
+
+void behind_reset(void)
+{
+    behind_forget();
+    queue_forget_failures();
 }

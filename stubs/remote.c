@@ -281,7 +281,8 @@ static void pass_signals(struct remote_call *call)
     struct remote_thread *t = remote_thread();
     uint64_t set = remote.signalfds & *call->mask;
     long signal;
-    while (t && set && (signal = raw(SYS_rt_sigtimedwait, &set, &t->info, &now, sizeof set)) > 0) {
+    while (t && set && !call->own &&
+           (signal = raw(SYS_rt_sigtimedwait, &set, &t->info, &now, sizeof set)) > 0) {
         const long args[CALL_ARGS] = {remote.pid, signal, (long)&t->info};
         if (remote.mode != REMOTE_HOME ||
             t->info.si_code != SI_KERNEL) /* the terminal's reach both */
@@ -345,6 +346,11 @@ static uint64_t all_handled(void)
     for (int s = 1; s <= 64; s++)
         set |= is_handled(s, &restarts) ? REMOTE_SIGNAL(s) : 0;
     return set;
+}
+
+uint64_t remote_unhandled(uint64_t mask)
+{
+    return mask | all_handled() | REMOTE_SIGNAL(SIGSYS) | REMOTE_SIGNAL(hijack_params.signal);
 }
 
 /* A signal for the whole process wakes every thread that waits, but only one takes it, and only
@@ -495,6 +501,7 @@ long remote_forward(struct remote_call *call, long number, const long *args)
     const struct call *row = &calls[number];
     long now[CALL_ARGS], result;
     struct patience p = patience(row, args);
+    struct behind_part behind = {.changes = -1};
     uint64_t mask;
     memcpy(now, args, sizeof now);
     if (remote.mode == REMOTE_OFF) /* since a signal that an earlier part of the call let in */
@@ -504,8 +511,8 @@ long remote_forward(struct remote_call *call, long number, const long *args)
     int error = wait_mask(call, row, args, &mask);
     if (error)
         return error;
-    if (local_call(call, row, number, args, &result) ||
-        behind_call(call, row, number, args, &result))
+    if (!call->own && (local_call(call, row, number, args, &result) ||
+                       behind_call(call, row, number, args, &result, &behind)))
         return result;
     if (remote.signalfds && number != SYS_rt_sigqueueinfo)
         pass_signals(call);
@@ -517,7 +524,10 @@ long remote_forward(struct remote_call *call, long number, const long *args)
         if (remote.mode == REMOTE_OFF)
             return go_on_here(call, &p, number, args, now);
     }
-    return after(call, row, number, args, mask, result);
+    result = after(call, row, number, args, mask, result);
+    if (!call->own)
+        behind_done(call, &behind);
+    return result;
 }
 
 /* --- any call --- */

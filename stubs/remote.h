@@ -61,6 +61,7 @@ struct remote_call {
     ucontext_t *frame; /* of the trapped call; NULL from a stub */
     uint32_t flags;    /* for the request: WIRE_NOSTOP */
     int plain;         /* trapped, and nothing but the one call at home: can be issued again */
+    int own;           /* not a part of it that the program's files are told of (behind_own()) */
     int again;         /* issue it again, once what is pending has been delivered */
     uint64_t elapsed;  /* then: so many nanoseconds of its time to wait have passed */
     long wider;        /* not done yet: the descriptors that select() looks at (WIRE_WIDER) */
@@ -83,6 +84,8 @@ void remote_let_end(uint64_t mask);
 #define REMOTE_ALL       (~0ULL)
 #define REMOTE_SIGNAL(s) (1ULL << ((s)-1))
 uint64_t remote_program_mask(uint64_t mask); /* what of a mask the program gets */
+/* For a call during which no handler may run: the mask, and what has a handler. */
+uint64_t remote_unhandled(uint64_t mask);
 
 /* The program's memory. 0 or -EFAULT. */
 int remote_read(void *to, const void *from, size_t size);

@@ -35,6 +35,53 @@ small_file_system() {
     does closes
 }
 
+@test "buffered: ... or with fsync alone" {
+    small_file_system
+    does syncs
+}
+
+@test "buffered: a file that changes by another descriptor, or name, is read as it is then" { does changes; }
+
+@test "buffered: nothing that was known of a descriptor holds for the next of that number" { does numbers; }
+
+@test "buffered: ... nor after a while at home" {
+    start "$PYTHON" "$TESTS/remote_files.py" reused
+    wait_until test -e "$DIR/ready"
+    expect 0 gdb_hijack -q --remote-io --io '*.buf=buffer' "$PID"
+    as touch "$DIR/go"
+    wait_until test -e "$DIR/remote.done"
+    expect 0 gdb_hijack -q --local-io "$PID"
+    as touch "$DIR/remote.go"
+    wait_until test -e "$DIR/local.done"
+    expect 0 gdb_hijack -q --remote-io "$PID"
+    as touch "$DIR/local.go"
+    ends_with 0
+}
+
+@test "buffered: threads that share a descriptor get every byte once" { does threads; }
+
+@test "buffered: twenty thousand small writes and reads are few calls at home" {
+    start "$PYTHON" "$TESTS/remote_files.py" many
+    wait_until test -e "$DIR/ready"
+    expect 0 gdb_hijack -q --remote-io --io '*.buf=buffer' "$PID"
+    gdb_hijack trace "$PID" --json >"$DIR/trace" 2>"$DIR/trace.err" 3>&- &
+    started $!
+    tracer=$!
+    wait_until test -s "$DIR/trace"
+    as touch "$DIR/go"
+    ends_with 0
+    ends_with 0 "$tracer"
+    "$PYTHON" - "$DIR/trace" <<'PY'
+import collections, json, sys
+calls = [json.loads(line) for line in open(sys.argv[1])]
+begin, end = (next(i for i, c in enumerate(calls) if f'"/{mark}"' in c["arguments"]) for mark in ("begin", "end"))
+count = collections.Counter(c["call"] for c in calls[begin:end])
+assert not any(c["lost"] for c in calls)
+assert count["write"] == 100, count  # those that are not buffered
+assert count["read"] <= 3 and count["lseek"] <= 6 and sum(count.values()) < 150, count
+PY
+}
+
 @test "buffered: what was written is there although the program is killed" {
     start "$PYTHON" -c '
 import os, time

@@ -6,6 +6,7 @@ import errno
 import mmap
 import os
 import sys
+import threading
 import time
 
 
@@ -76,6 +77,144 @@ def closes():
     os.write(f, b"x" * 60000)
     expect_error(errno.ENOSPC, os.close, f)
     expect_error(errno.EBADF, os.close, f)
+
+
+def syncs():
+    """... with fsync() alone, when the program makes no other call."""
+    with open("small/filler", "wb") as filler:
+        assert os.write(filler.fileno(), b"x" * 1000000) < 1000000
+    f = os.open("small/d.buf", os.O_WRONLY | os.O_CREAT)
+    os.write(f, b"x" * 60000)
+    expect_error(errno.ENOSPC, os.fsync, f)
+    os.fsync(f)
+    os.close(f)
+
+
+def changes():
+    """What was read ahead is not what is in the file any more, after a change by any other way."""
+    size, new = 65536, b"n" * 16
+    with open("new", "wb") as f:
+        f.write(b"n" * size)
+    source = os.open("new", os.O_RDONLY)
+    ways = {
+        "write": lambda f: os.write(f, new),
+        "writev": lambda f: os.writev(f, [b"n" * 8, b"n" * 8]),
+        "pwrite": lambda f: os.pwrite(f, new, 0),
+        "pwritev": lambda f: os.pwritev(f, [new], 0),
+        "copy_file_range": lambda f: os.copy_file_range(source, f, 16, 0, 0),
+        "sendfile": lambda f: os.sendfile(f, source, 0, 16),
+        "ftruncate": lambda f: os.ftruncate(f, 8),
+        "truncate": lambda f: os.truncate("c.buf", 8),
+        "O_TRUNC": lambda f: os.close(os.open("other", os.O_WRONLY | os.O_TRUNC)),
+        "creat": lambda f: open("c.buf", "w").close(),
+    }
+    for name in ("c.buf", "other"):  # one that is buffered, and another name of the same file
+        for way, change in ways.items():
+            with open("c.buf", "wb") as f:
+                f.write(b"o" * size)
+            if not os.path.exists("other"):
+                os.link("c.buf", "other")
+            reader, writer = os.open("c.buf", os.O_RDONLY), os.open(name, os.O_WRONLY)
+            assert os.read(reader, 8) == b"o" * 8
+            change(writer)
+            there = os.pread(source, 0, 0) + os.read(reader, 8)
+            assert there == (b"" if "runc" in way.lower() or way == "creat" else b"n" * 8), (name, way, there)
+            os.close(reader)
+            os.close(writer)
+    os.ftruncate(os.open("c.buf", os.O_WRONLY), 4)
+    reader, writer = os.open("c.buf", os.O_RDONLY), os.open("c.buf", os.O_WRONLY | os.O_APPEND)
+    assert os.read(reader, 100) == b"\0" * 4 and os.read(reader, 100) == b""
+    for i in range(100):  # a reader that follows what is appended
+        os.write(writer, b"%07d\n" % i)
+        assert os.read(reader, 100) == b"%07d\n" % i
+
+
+def numbers():
+    """A descriptor's number is another file's now: of what was known of the first nothing holds of that."""
+    first, plain = os.open("e.buf", os.O_RDWR | os.O_CREAT), os.open("plain", os.O_RDWR | os.O_CREAT)
+    os.write(first, b"o" * 100)
+    reader = os.open("e.buf", os.O_RDONLY)
+    assert os.read(reader, 8) == b"o" * 8
+    os.pwrite(plain, b"x", 0)  # another file: the descriptor is known as such
+    os.close(plain)
+    os.link("e.buf", "name")
+    assert os.open("name", os.O_RDWR) == plain
+    os.pwrite(plain, b"n" * 100, 0)
+    assert os.read(reader, 8) == b"n" * 8
+    os.dup2(plain, first)
+    os.pwrite(first, b"m" * 100, 0)
+    assert os.read(reader, 8) == b"m" * 8
+
+
+def threads():
+    """Threads that share a buffered descriptor: each byte is somebody's, once, and in order."""
+    records = 60000
+    with open("t.buf", "wb") as f:
+        f.write(b"".join(b"%07d\n" % i for i in range(records)))
+    for sizes in ((8,), (8, 4096), (24, 160000), (8, 8192, 0)):
+        fd = os.open("t.buf", os.O_RDONLY)
+        lists = [[] for _ in range(3)]
+
+        def read(to, turn):
+            while True:
+                size = sizes[turn % len(sizes)]
+                turn += 1
+                piece = os.read(fd, size) if size else b"" + bytes(os.lseek(fd, 0, 1) % 8)
+                if size and not piece:
+                    return
+                to.extend(int(n) for n in piece.split())
+
+        readers = [threading.Thread(target=read, args=(to, n)) for n, to in enumerate(lists)]
+        for r in readers:
+            r.start()
+        for r in readers:
+            r.join()
+        for to in lists:
+            assert to == sorted(to), (sizes, "out of order")
+        assert sorted(sum(lists, [])) == list(range(records)), (sizes, sum(map(len, lists)))
+        os.close(fd)
+
+
+def many():
+    """Many small calls, between two marks for who counts what becomes of them at home."""
+    os.path.exists("/begin")
+    f = os.open("n.buf", os.O_RDWR | os.O_CREAT)
+    for i in range(10000):
+        os.write(f, b"%07d\n" % i)
+    os.lseek(f, 0, 0)
+    for i in range(10000):
+        assert os.read(f, 8) == b"%07d\n" % i
+    out = os.open("n.out", os.O_WRONLY | os.O_CREAT)  # not buffered: what was read ahead stays
+    os.lseek(f, 0, 0)
+    for i in range(100):
+        assert os.read(f, 8) == b"%07d\n" % i
+        os.write(out, b"x")
+    os.close(f)
+    os.path.exists("/end")
+
+
+def step(name):
+    """The test does something to the program, then makes the next file."""
+    with open(name + ".done", "w"):
+        pass
+    while not os.path.exists(name + ".go"):
+        time.sleep(0.01)
+
+
+def reused():
+    """A buffered file's number is a pipe's when its I/O becomes remote once more."""
+    f = os.open("r.buf", os.O_RDWR | os.O_CREAT)
+    os.write(f, b"x" * 100)
+    os.lseek(f, 0, 0)
+    assert os.read(f, 10) == b"x" * 10
+    step("remote")
+    assert os.lseek(f, 0, 1) == 10
+    os.close(f)
+    r, w = os.pipe()
+    assert r == f
+    step("local")
+    os.write(w, b"abc")
+    assert os.read(r, 1000) == b"abc"  # does not wait for more
 
 
 def local():

@@ -1,0 +1,154 @@
+/* queue.c - see queue.h. */
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/mman.h>
+
+#include "stubs/behind.h"
+#include "stubs/channel.h"
+#include "stubs/lock.h"
+#include "stubs/mem.h"
+#include "stubs/queue.h"
+#include "stubs/raw.h"
+
+#define PATIENCE 1000 /* times that another thread may run while the ring is full */
+
+static struct {
+    int lock;
+    struct ring *ring;                           /* NULL: none yet */
+    struct ring_failure failures[RING_FAILURES]; /* of rings that are no more */
+} queue; /* zero at first: what is not needs to be written into the target */
+
+static struct ring *make_ring(void)
+{
+    long fd = raw(SYS_memfd_create, "gdb-hijack", 3 /* MFD_CLOEXEC | MFD_ALLOW_SEALING */), at = -1;
+    uint32_t size = sizeof(struct ring);
+    if (raw_failed(fd))
+        return NULL;
+    if (raw(SYS_ftruncate, fd, sizeof(struct ring)) == 0)
+        at = raw(SYS_mmap, 0, sizeof(struct ring), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    int one = (int)fd;
+    if (!raw_failed(at) && channel_ask_with(FRAME_RING, &size, sizeof size, &one) < 0) {
+        raw(SYS_munmap, at, sizeof(struct ring));
+        at = -1;
+    }
+    raw(SYS_close, fd);
+    return raw_failed(at) ? NULL : (struct ring *)at;
+}
+
+static void put(struct ring *r, uint64_t head, const void *from, size_t size)
+{
+    memcpy(r->records + (head & (RING_SIZE - 1)), from, size);
+}
+
+/* Appends a record, its data straight from the program. 0, -EAGAIN: no room; -EFAULT. */
+static int append(struct ring *r, const struct ring_record *record, const void *from)
+{
+    uint64_t head = r->head, tail = __atomic_load_n(&r->tail, __ATOMIC_ACQUIRE);
+    uint64_t bytes = ring_bytes(record->size), left = RING_SIZE - (head & (RING_SIZE - 1));
+    uint64_t skip = bytes > left ? left : 0;
+    if (head + skip + bytes - tail > RING_SIZE)
+        return -EAGAIN;
+    if (skip) {
+        const struct ring_record end = {.size = RING_SKIP};
+        put(r, head, &end, sizeof end <= left ? sizeof end : sizeof end.size);
+        head += skip;
+    }
+    put(r, head, record, sizeof *record);
+    if (remote_read(r->records + (head & (RING_SIZE - 1)) + sizeof *record, from, record->size))
+        return -EFAULT;
+    __atomic_store_n(&r->head, head + bytes, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&r->asleep, __ATOMIC_SEQ_CST)) {
+        __atomic_store_n(&r->asleep, 0, __ATOMIC_SEQ_CST);
+        raw(SYS_futex, &r->asleep, FUTEX_WAKE, 1);
+    }
+    return 0;
+}
+
+static struct ring_failure *find_failure(struct ring_failure *list, int fd)
+{
+    for (int i = 0; i < RING_FAILURES; i++)
+        if (__atomic_load_n(&list[i].error, __ATOMIC_ACQUIRE) && list[i].fd == fd)
+            return &list[i];
+    return NULL;
+}
+
+/* The shadow takes all that is in the ring before it does a call. */
+static void drain(struct remote_call *call)
+{
+    behind_own(call, SYS_getpgrp, 0, 0, 0);
+}
+
+/* The writes behind the one that failed, which are in the ring, go the same way. */
+int queue_failure(struct remote_call *call, int fd)
+{
+    struct ring *r = queue.ring;
+    int in_ring =
+        r && __atomic_load_n(&r->failed, __ATOMIC_ACQUIRE) && find_failure(r->failures, fd);
+    if (in_ring)
+        drain(call);
+    lock_take(&queue.lock);
+    struct ring_failure *f = find_failure(in_ring ? r->failures : queue.failures, fd);
+    int error = f ? f->error : 0;
+    if (f)
+        __atomic_store_n(&f->error, 0, __ATOMIC_RELEASE);
+    if (f && in_ring)
+        __atomic_sub_fetch(&r->failed, 1, __ATOMIC_RELEASE);
+    lock_release(&queue.lock);
+    return error;
+}
+
+/* With the ring full its writes are waited for: whoever takes them is awake. */
+int queue_put(struct remote_call *call, const struct ring_record *record, const void *from)
+{
+    int error;
+    lock_take(&queue.lock);
+    if (!queue.ring)
+        queue.ring = make_ring();
+    for (int i = 0; (error = queue.ring ? append(queue.ring, record, from) : -EAGAIN) == -EAGAIN &&
+                    queue.ring && i < PATIENCE;
+         i++)
+        raw(SYS_sched_yield);
+    lock_release(&queue.lock);
+    if (error != -EAGAIN || !queue.ring)
+        return error;
+    drain(call);
+    lock_take(&queue.lock);
+    error = queue.ring ? append(queue.ring, record, from) : -EAGAIN;
+    lock_release(&queue.lock);
+    return error;
+}
+
+void queue_drain(struct remote_call *call)
+{
+    const struct ring *r = queue.ring;
+    if (r && r->head != __atomic_load_n(&r->tail, __ATOMIC_ACQUIRE))
+        drain(call);
+}
+
+/* A descriptor's first error is the one that it is told. */
+static void keep_failures(const struct ring_failure *from)
+{
+    for (int i = 0, to = 0; i < RING_FAILURES; i++) {
+        if (!from[i].error || find_failure(queue.failures, from[i].fd))
+            continue;
+        while (to < RING_FAILURES && queue.failures[to].error)
+            to++;
+        if (to < RING_FAILURES)
+            queue.failures[to] = from[i];
+    }
+}
+
+void queue_end(struct remote_call *call)
+{
+    if (!queue.ring)
+        return;
+    drain(call);
+    keep_failures(queue.ring->failures);
+    raw(SYS_munmap, queue.ring, sizeof *queue.ring);
+    queue.ring = NULL;
+}
+
+void queue_forget_failures(void)
+{
+    memset(queue.failures, 0, sizeof queue.failures);
+}
