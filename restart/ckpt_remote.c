@@ -14,6 +14,7 @@
 #include "stubs/behind.h"
 #include "stubs/channel.h"
 #include "stubs/entry.h"
+#include "stubs/local.h"
 #include "stubs/mem.h"
 #include "stubs/net.h"
 #include "stubs/raw.h"
@@ -73,7 +74,8 @@ static long hand_over(struct link *link, const struct fds_table *table)
 static void close_all(const struct fds_header *h)
 {
     for (uint32_t i = 0; i < h->count; i++)
-        raw(SYS_close, fds_entries(h)[i].number);
+        if (!(fds_entries(h)[i].flags & FDS_HERE))
+            raw(SYS_close, fds_entries(h)[i].number);
 }
 
 /* A file that another descriptor shares the offset of is never buffered. */
@@ -146,6 +148,7 @@ static void come_home(void)
 {
     shared_come_home();
     behind_reset();
+    local_forget();
     *remote.policy = '\0';
 }
 
@@ -260,6 +263,15 @@ static long prepare_return(void)
     return 0;
 }
 
+/* Files of this host never were anywhere else. */
+static void mark_local(struct fds_header *h)
+{
+    struct fds_entry *e = (struct fds_entry *)fds_entries(h);
+    for (uint32_t i = 0; i < h->count; i++)
+        if (local_has(e[i].number))
+            e[i].flags |= FDS_HERE;
+}
+
 static long recall(struct link *link)
 {
     struct frame_offer offer;
@@ -318,6 +330,8 @@ static long settle(struct link *link)
 static long take_back(struct link *link)
 {
     long result = recall(link);
+    if (!result)
+        mark_local(back.table.data);
     if (!result && !(result = make_way(link)) &&
         (result = link_take_descriptors(link, &back.table)))
         close_all(back.table.data);

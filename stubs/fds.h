@@ -49,6 +49,7 @@ enum fds_kind {
 #define FDS_PATH_ONLY 4u  /* O_PATH */
 #define FDS_MASTER    8u  /* a pseudo-terminal's master */
 #define FDS_TAKEN     16u /* a terminal that goes to the shadow all the same: remote I/O begins */
+#define FDS_HERE      32u /* comes home: what has the number at home only holds it (stubs/local.h) */
 
 /* fds_header.flags */
 #define FDS_SHARING_UNKNOWN 1u /* kcmp(2) is not to be had: fds_entry.shares says nothing */

@@ -253,8 +253,9 @@ static void make_room(int *fds, uint32_t count, int number)
 static long place_one(int *fd, const struct fds_entry *e)
 {
     int cloexec = e->flags & FDS_CLOEXEC;
-    long result = *fd == e->number ? raw(SYS_fcntl, *fd, F_SETFD, cloexec ? FD_CLOEXEC : 0)
-                                   : raw(SYS_dup3, *fd, e->number, cloexec ? O_CLOEXEC : 0);
+    long result = e->flags & FDS_HERE ? 0
+                  : *fd == e->number  ? raw(SYS_fcntl, *fd, F_SETFD, cloexec ? FD_CLOEXEC : 0)
+                                      : raw(SYS_dup3, *fd, e->number, cloexec ? O_CLOEXEC : 0);
     if (*fd != e->number)
         raw(SYS_close, *fd);
     *fd = -1;

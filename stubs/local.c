@@ -4,6 +4,7 @@
 #include <linux/close_range.h>
 
 #include "stubs/local.h"
+#include "stubs/mem.h"
 #include "stubs/policy.h"
 #include "stubs/raw.h"
 #include "stubs/thread.h"
@@ -23,6 +24,11 @@ int local_first(void)
         if (is_here[fd])
             return fd;
     return -1;
+}
+
+void local_forget(void)
+{
+    memset(is_here, 0, sizeof is_here);
 }
 
 /* --- numbers --- */

@@ -8,6 +8,7 @@
  *
  * Limits: a call with one path of each kind is EXDEV; a directory of this host has no names at
  * home. A checkpoint is refused while such a file is open: it could not be given back elsewhere.
+ * When I/O comes home, which is this host then, such descriptors stay as they are.
  */
 #ifndef STUBS_LOCAL_H
 #define STUBS_LOCAL_H
@@ -23,5 +24,8 @@ int local_has(long fd);
 
 /* The lowest descriptor of this host's that the program has open; -1: none. */
 int local_first(void);
+
+/* I/O has come home: they are descriptors as all others. */
+void local_forget(void);
 
 #endif

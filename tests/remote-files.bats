@@ -122,6 +122,35 @@ while not os.path.exists("end"): time.sleep(0.01)'
     ends_with 0
 }
 
+@test "files of this host that are open stay so when I/O comes home" {
+    as mkdir "$DIR/here"
+    start "$PYTHON" "$TESTS/remote_files.py" stays
+    wait_until test -e "$DIR/ready"
+    expect 0 gdb_hijack -q --remote-io --io '*/here/*=local' "$PID"
+    as touch "$DIR/go"
+    wait_until test -e "$DIR/remote.done"
+    expect 0 gdb_hijack -q --local-io "$PID"
+    as touch "$DIR/remote.go"
+    wait_until test -e "$DIR/local.done"
+    expect 0 gdb_hijack -q --remote-io "$PID"
+    as touch "$DIR/local.go"
+    ends_with 0
+}
+
+@test "... and when it is released" {
+    as mkdir "$DIR/here"
+    start "$PYTHON" "$TESTS/remote_files.py" stays
+    wait_until test -e "$DIR/ready"
+    expect 0 gdb_hijack -q --remote-io --io '*/here/*=local' "$PID"
+    as touch "$DIR/go"
+    wait_until test -e "$DIR/remote.done"
+    release
+    as touch "$DIR/remote.go"
+    wait_until test -e "$DIR/local.done"
+    as touch "$DIR/local.go"
+    ends_with 0
+}
+
 @test "shared mappings: written back where only this program uses the file, else refused" {
     does shared
     [ "$(tail -c 4 "$DIR/m.buf")" = aend ]

@@ -239,6 +239,26 @@ def local():
     os.unlink(here + "/b")
 
 
+def stays():
+    """A file of this host is the same when all the others come home, and may go to the shadow then."""
+    here = os.path.join(os.getcwd(), "here")
+    f = os.open(here + "/a", os.O_RDWR | os.O_CREAT)
+    copy = os.dup(f)
+    os.set_inheritable(copy, True)
+    plain = os.open("plain", os.O_RDWR | os.O_CREAT)
+    os.write(f, b"remote,")
+    os.write(plain, b"remote,")
+    step("remote")
+    os.write(copy, b"local,")
+    os.write(plain, b"local,")
+    assert not os.get_inheritable(f) and os.get_inheritable(copy)
+    step("local")
+    for fd in (f, plain):
+        os.write(fd, b"remote")
+        assert os.pread(fd, 99, 0) == b"remote,local,remote"
+    assert content(here + "/a") == content("plain") == b"remote,local,remote"
+
+
 def shared():
     """A shared writable mapping is written back, of a file that only this program uses."""
     with open("m.buf", "wb") as f:
