@@ -181,6 +181,20 @@ static int check_path(struct work *w)
     return 0;
 }
 
+/* The process itself cannot tell: its root is "/" to it. That of a mount namespace is to us, too.
+ */
+static int check_root(struct work *w)
+{
+    char path[32], root[FRAME_PATH] = "";
+    snprintf(path, sizeof path, "/proc/%d/root", (int)w->a->pid);
+    if (readlink(path, root, sizeof root - 1) <= 0 || strcmp(root, "/") == 0)
+        return 0;
+    return fail(&w->f, -ENOTSUP,
+                "process %d has another root directory ('%s') than this command, which a restart "
+                "cannot enter; run gdb-hijack within it",
+                (int)w->a->pid, root);
+}
+
 /* --- the checkpoint --- */
 
 /* Up to the signal. What a process that ends meanwhile makes of it has one name. */
@@ -189,6 +203,8 @@ static int order(struct work *w)
     w->request.flags = (w->a->leave ? FRAME_LEAVE : 0) | (w->a->portable ? FRAME_PORTABLE : 0);
     w->request.exit_status = w->a->exit_status;
     int error = ask_open(&w->ask, w->a->pid, "checkpoint", &w->f);
+    if (!error)
+        error = check_root(w);
     if (!error)
         error = check_path(w);
     if (!error)

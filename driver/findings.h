@@ -25,7 +25,11 @@ void findings_add(struct findings *findings, enum finding_severity severity, con
 void preflight_program(struct preflight *p);
 void preflight_mappings(struct preflight *p);
 void preflight_descriptors(struct preflight *p);
-/* preflight_remote.c: can its I/O be remote? */
+/* preflight_smaps.c: what a mapping is besides; adds nothing that the two have found. */
+void preflight_smaps(struct preflight *p);
+/* preflight_remote.c: can its I/O be remote? Is what descriptor leads to `target` bound to the
+ * process or its memory (restart/ckpt_fds.c: FDS_BOUND, FDS_IO_URING)? */
+bool preflight_is_bound(const struct preflight *p, const char *target);
 void preflight_remote_io(struct preflight *p);
 /* preflight_library.c: may and should the target load our library? */
 void preflight_library(struct preflight *p);

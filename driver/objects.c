@@ -58,6 +58,13 @@ static bool open_path(struct file *file, const char *path)
     return true;
 }
 
+/* A file that a restart carried in its image (restart/starter_files.c): of it there is only what
+ * was mapped. */
+static bool is_carried(const struct mapping *m)
+{
+    return m->deleted && !strncmp(m->path, "/memfd:", 7);
+}
+
 /* Under the target's root: it may be a container's. The executable has a link of its own that
  * survives deletion. */
 static bool open_on_disk(pid_t pid, struct file *file, const struct mapping *m)
@@ -73,6 +80,8 @@ static bool open_on_disk(pid_t pid, struct file *file, const struct mapping *m)
     if (readlink(path, exe, sizeof exe - 1) >= 0 && !strncmp(exe, m->path, length) &&
         (!exe[length] || !strcmp(exe + length, " (deleted)")) && open_path(file, path))
         return true;
+    if (is_carried(m))
+        return false;
     snprintf(path, sizeof path, "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, (int)pid, m->start,
              m->end);
     return open_path(file, path);

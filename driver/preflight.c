@@ -351,6 +351,19 @@ static void check_children(struct preflight *p)
                           count == 1 ? "" : ", ...");
 }
 
+/* As this command sees it: within the same changed root there is nothing to enter. */
+static void check_root(struct preflight *p)
+{
+    char path[64], root[PATH_MAX] = "";
+    snprintf(path, sizeof path, "/proc/%d/root", (int)p->info.pid);
+    if (readlink(path, root, sizeof root - 1) > 0 && strcmp(root, "/") != 0)
+        refuse_checkpoint(
+            p, "root_directory",
+            "process %d has another root directory ('%.200s'), which a restart cannot "
+            "enter; run gdb-hijack within it",
+            (int)p->info.pid, root);
+}
+
 static void check_cgroup(struct preflight *p)
 {
     static const char *const schedulers[] = {"slurm", "htcondor", "condor", "pbs", "torque"};
@@ -400,9 +413,11 @@ static void check_all(struct preflight *p)
             preflight_coverage(p);
         preflight_mappings(p);
         preflight_descriptors(p);
+        preflight_smaps(p);
         preflight_remote_io(p);
         maps_free(&p->maps);
     }
+    check_root(p);
     check_children(p);
     check_cgroup(p);
     check_namespaces(p);

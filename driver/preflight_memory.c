@@ -146,6 +146,7 @@ static const struct {
     {"/SYSV", "sysv_shm", "System V shared memory", true, FINDING_REFUSE_CHECKPOINT},
     {"/dev/zero", "shared_anonymous", "shared anonymous memory", true, FINDING_REFUSE_CHECKPOINT},
     {"/memfd:", "shared_anonymous", "shared anonymous memory", true, FINDING_REFUSE_CHECKPOINT},
+    {"/secretmem", "special_memory", "secret memory", false, FINDING_REFUSE_CHECKPOINT},
     {"/anon_hugepage", "huge_pages", "hugetlb memory", false, FINDING_REFUSE_CHECKPOINT},
     {"/dev/shm/", "shared_anonymous", "shared memory whose name was removed", true,
      FINDING_REFUSE_CHECKPOINT},
@@ -190,37 +191,48 @@ void preflight_mappings(struct preflight *p)
 
 /* --- descriptors --- */
 
+/* Those that stand against a hijack itself. */
 static const struct {
     const char *target, *id, *what;
-    enum finding_severity severity;
 } odd_descriptors[] = {
-    {"anon_inode:[io_uring]", "io_uring", "an io_uring instance", FINDING_REFUSE},
-    {"anon_inode:[userfaultfd]", "userfaultfd", "memory under userfaultfd", FINDING_REFUSE},
-    {"anon_inode:[perf_event]", "odd_descriptors", "a perf event", FINDING_REFUSE_CHECKPOINT},
-    {"anon_inode:bpf", "odd_descriptors", "a BPF object", FINDING_REFUSE_CHECKPOINT},
-    {"anon_inode:kvm", "odd_descriptors", "a virtual machine", FINDING_REFUSE_CHECKPOINT},
-    {"anon_inode:[fanotify]", "odd_descriptors", "a fanotify group", FINDING_REFUSE_CHECKPOINT},
+    {"anon_inode:[io_uring]", "io_uring", "an io_uring instance"},
+    {"anon_inode:[userfaultfd]", "userfaultfd", "memory under userfaultfd"},
 };
 #define ODD_DESCRIPTORS (sizeof odd_descriptors / sizeof *odd_descriptors)
 
 struct open_files {
     struct preflight *p;
     long count;
-    bool seen[ODD_DESCRIPTORS];
+    bool seen[ODD_DESCRIPTORS], bound;
 };
+
+/* A checkpoint without --exit lists it, and the program keeps it. */
+static void found_bound(struct open_files *files, int fd, const char *target)
+{
+    if (!files->bound)
+        warn(files->p, "odd_descriptors",
+             "descriptor %d of process %d (%.200s) is bound to the process: checkpoint --exit is "
+             "refused while it is open, and a restart must be given another: --fd %d=PATH",
+             fd, (int)files->p->info.pid, target, fd);
+    files->bound = true;
+}
 
 static int check_descriptor(void *context, int fd, const char *target)
 {
     struct open_files *files = context;
     files->count++;
     for (size_t i = 0; i < ODD_DESCRIPTORS; i++) {
-        if (files->seen[i] || !begins(target, odd_descriptors[i].target))
+        if (!begins(target, odd_descriptors[i].target))
             continue;
-        findings_add(files->p->findings, odd_descriptors[i].severity, odd_descriptors[i].id,
-                     "process %d has %s (descriptor %d): that cannot be restored",
-                     (int)files->p->info.pid, odd_descriptors[i].what, fd);
+        if (!files->seen[i])
+            refuse(files->p, odd_descriptors[i].id,
+                   "process %d has %s (descriptor %d): that cannot be restored",
+                   (int)files->p->info.pid, odd_descriptors[i].what, fd);
         files->seen[i] = true;
+        return 0;
     }
+    if (preflight_is_bound(files->p, target))
+        found_bound(files, fd, target);
     return 0;
 }
 

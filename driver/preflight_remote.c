@@ -54,7 +54,7 @@ static void check_children(struct preflight *p)
                      (int)p->info.pid);
 }
 
-/* --- descriptors: those that ckpt_fds.c calls FDS_BOUND or FDS_IO_URING --- */
+/* --- descriptors --- */
 
 /* A file or directory below the process's own /proc/PID. */
 static bool is_own_proc(const struct preflight *p, const char *target)
@@ -64,14 +64,14 @@ static bool is_own_proc(const struct preflight *p, const char *target)
     return !strncmp(target, own, (size_t)size) && (!target[size] || target[size] == '/');
 }
 
-static const char *cannot_travel(const struct preflight *p, const char *target)
+bool preflight_is_bound(const struct preflight *p, const char *target)
 {
     static const char *const bound[] = {"anon_inode:[io_uring]", "anon_inode:[userfaultfd]",
                                         "anon_inode:[perf_event]", "anon_inode:kvm", "/secretmem"};
     for (size_t i = 0; i < sizeof bound / sizeof *bound; i++)
         if (!strncmp(target, bound[i], strlen(bound[i])))
-            return target;
-    return is_own_proc(p, target) ? target : NULL;
+            return true;
+    return is_own_proc(p, target);
 }
 
 struct search {
@@ -82,7 +82,7 @@ struct search {
 static int check_descriptor(void *context, int fd, const char *target)
 {
     struct search *search = context;
-    if (search->found || !cannot_travel(search->p, target))
+    if (search->found || !preflight_is_bound(search->p, target))
         return 0;
     refuse_remote(search->p, "remote-descriptors",
                   "descriptor %d of process %d (%.200s) is bound to the process or its memory: it "

@@ -147,6 +147,9 @@ static int same_file(const struct image_file *f, const char *path)
            strcmp(ckpt.strings + f->path, path) == 0;
 }
 
+#define NO_FILE  (-1) /* it no longer has that name */
+#define A_DEVICE (-2)
+
 /* stat() opens nothing, so the program keeps its record locks. */
 static int add_file(const char *path)
 {
@@ -155,13 +158,15 @@ static int add_file(const char *path)
     if (ckpt.file_count == ckpt.file_limit || raw(SYS_newfstatat, -100, path, &st, 0) < 0 ||
         st.st_ino != at.inode || st.st_dev != makedev(at.major, at.minor) ||
         !(f->path = ckpt_string(path)))
-        return -1;
+        return NO_FILE;
+    if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))
+        return A_DEVICE;
     f->dev = st.st_dev, f->inode = st.st_ino, f->size = (uint64_t)st.st_size;
     f->mtime = st.st_mtim.tv_sec, f->mtime_nsec = st.st_mtim.tv_nsec;
     return (int)ckpt.file_count++;
 }
 
-/* The index of the mapped file, or -1 when it no longer has that name. */
+/* The index of the mapped file, NO_FILE or A_DEVICE. */
 static int find_file(void)
 {
     for (size_t i = ckpt.file_count; i-- > 0;)
@@ -191,7 +196,9 @@ static long classify_shared(void)
         return ckpt_refused(CKPT_ROW_special_memory, at.path);
     if (at.map.prot & PROT_WRITE) /* before find_file(): it sets the file's time */
         raw(SYS_msync, at.map.start, at.map.end - at.map.start, MS_SYNC);
-    int file = at.path[0] == '/' && at.inode ? find_file() : -1;
+    int file = at.path[0] == '/' && at.inode ? find_file() : NO_FILE;
+    if (file == A_DEVICE)
+        return ckpt_refused(CKPT_ROW_device_memory, at.path);
     if (file < 0)
         return ckpt_refused(CKPT_ROW_shared_anonymous, at.path);
     if (ckpt.portable)
@@ -210,7 +217,9 @@ static long classify_private(void)
     if (strcmp(at.path, "[uprobes]") == 0)
         return ckpt_refused(CKPT_ROW_special_memory, at.path);
     if (at.path[0] == '/' && at.inode && strcmp(at.path, "/dev/zero") != 0) {
-        int file = ckpt.portable || ends(at.path, " (deleted)") ? -1 : find_file();
+        int file = ckpt.portable || ends(at.path, " (deleted)") ? NO_FILE : find_file();
+        if (file == A_DEVICE)
+            return ckpt_refused(CKPT_ROW_device_memory, at.path);
         at.map.kind = file < 0 ? IMAGE_CARRIED : IMAGE_FILE;
         at.map.file = file < 0 ? 0 : (uint32_t)file;
         return 0;

@@ -11,6 +11,10 @@
 #include "stubs/raw.h"
 #include "stubs/remote.h"
 
+#ifndef PR_GET_MDWE
+#define PR_GET_MDWE 66
+#endif
+
 struct image_process resume_process;
 
 static struct image_process *const p = &resume_process;
@@ -145,6 +149,13 @@ static void read_limits(void)
     p->limits[RLIMIT_NOFILE] = remote.mode == REMOTE_OFF ? ckpt.descriptors : remote.files;
 }
 
+/* Not on kernels before 6.3. */
+static int32_t read_mdwe(void)
+{
+    long flags = raw(SYS_prctl, PR_GET_MDWE, 0, 0, 0, 0);
+    return flags > 0 ? (int32_t)flags : 0;
+}
+
 static void read_attributes(void)
 {
     int value = 0;
@@ -154,6 +165,7 @@ static void read_attributes(void)
     p->dumpable = (int32_t)raw(SYS_prctl, PR_GET_DUMPABLE);
     p->thp_disable = (int32_t)raw(SYS_prctl, PR_GET_THP_DISABLE, 0, 0, 0, 0);
     p->keepcaps = (int32_t)raw(SYS_prctl, PR_GET_KEEPCAPS);
+    p->mdwe = read_mdwe();
     p->oom_score_adj = read_number("/proc/self/oom_score_adj", 10, 0);
     p->coredump_filter = (uint32_t)read_number("/proc/self/coredump_filter", 16, 0x33);
     p->membarrier = (int32_t)raw(SYS_membarrier, 512, 0, 0); /* MEMBARRIER_CMD_GET_REGISTRATIONS */

@@ -107,13 +107,6 @@ static long check_children(void)
     return ckpt_refused(CKPT_ROW_children, bytes);
 }
 
-static long check_root(void)
-{
-    char root[256] = "";
-    long n = raw(SYS_readlinkat, -100, "/proc/self/root", root, sizeof root - 1);
-    return n < 0 || strcmp(root, "/") == 0 ? 0 : ckpt_refused(CKPT_ROW_root_directory, root);
-}
-
 /* With MCL_FUTURE a new page is locked at once, and msync(MS_INVALIDATE) says so; or there may be
  * no more locked ones. */
 static long check_lock_future(void)
@@ -150,8 +143,7 @@ long ckpt_refuse(void)
     long result;
     if (raw(SYS_prctl, PR_GET_DUMPABLE) != 1)
         return ckpt_refused(CKPT_ROW_not_dumpable, "");
-    if ((result = check_status()) || (result = check_children()) || (result = check_root()) ||
-        (result = check_lock_future()))
+    if ((result = check_status()) || (result = check_children()) || (result = check_lock_future()))
         return result;
     return check_ldt();
 }

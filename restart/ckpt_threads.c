@@ -14,6 +14,9 @@
 #ifndef PR_GET_TID_ADDRESS
 #define PR_GET_TID_ADDRESS 40
 #endif
+#ifndef PR_GET_IO_FLUSHER
+#define PR_GET_IO_FLUSHER 58
+#endif
 #define KCMP_FILES 2
 #define KCMP_FS    3
 
@@ -151,6 +154,8 @@ static void read_attributes(struct image_thread *t)
     t->seccomp = (int32_t)raw(SYS_prctl, PR_GET_SECCOMP);
     t->timer_slack = (uint64_t)raw(SYS_prctl, PR_GET_TIMERSLACK);
     t->personality = (uint32_t)raw(SYS_personality, 0xffffffff);
+    t->mce_kill = (int16_t)raw(SYS_prctl, PR_MCE_KILL_GET, 0, 0, 0, 0);
+    t->io_flusher = raw(SYS_prctl, PR_GET_IO_FLUSHER, 0, 0, 0, 0) == 1;
 }
 
 static void read_addresses(struct image_thread *t)

@@ -23,7 +23,7 @@
 #include <time.h>
 
 #define IMAGE_MAGIC       0x4b434a4849ULL /* "IHJCK" */
-#define IMAGE_VERSION     3
+#define IMAGE_VERSION     4
 #define IMAGE_OWNER       "HIJACK"
 #define IMAGE_PAGE        4096ULL
 #define IMAGE_RUN_MAX     (4ULL << 20) /* longest run: the unit of checking and of parallel reading */
@@ -160,7 +160,7 @@ struct image_thread {
     uint32_t personality;
     int32_t death_signal, no_new_privs, seccomp;
     uint32_t cpus_size; /* bytes of the affinity mask that the kernel gave */
-    uint32_t padding;
+    int16_t mce_kill, io_flusher;
     uint64_t cpus[IMAGE_CPUS / 64];
 };
 
@@ -186,6 +186,8 @@ struct image_process {
     int32_t oom_score_adj;
     uint32_t coredump_filter;
     int32_t dumpable, subreaper, thp_disable, keepcaps;
+    int32_t mdwe; /* PR_MDWE_...; irrevocable */
+    int32_t padding;
 };
 
 /* A word of memory that is the id of the thread that holds a lock. */

@@ -9,6 +9,9 @@
 #include "stubs/mem.h"
 #include "stubs/raw.h"
 
+#ifndef PR_SET_MDWE
+#define PR_SET_MDWE 65
+#endif
 #ifndef PR_TIMER_CREATE_RESTORE_IDS
 #define PR_TIMER_CREATE_RESTORE_IDS 77 /* Linux 6.15 */
 #endif
@@ -101,6 +104,8 @@ static void set_attributes(void)
     raw(SYS_prctl, PR_SET_DUMPABLE, p->dumpable);
     raw(SYS_prctl, PR_SET_THP_DISABLE, p->thp_disable, 0, 0, 0);
     raw(SYS_prctl, PR_SET_KEEPCAPS, p->keepcaps);
+    if (p->mdwe)
+        raw(SYS_prctl, PR_SET_MDWE, p->mdwe, 0, 0, 0);
 }
 
 /* Threads first: what the process may do less of than this command, it must not be denied now. */

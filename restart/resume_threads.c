@@ -14,6 +14,10 @@
 #include "stubs/raw.h"
 #include "stubs/remote.h"
 
+#ifndef PR_SET_IO_FLUSHER
+#define PR_SET_IO_FLUSHER 57
+#endif
+
 #define FLAGS      (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
 #define ROBUST_MAX 4096 /* more than the kernel itself looks at (ROBUST_LIST_LIMIT) */
 #define FAILED     3
@@ -157,6 +161,9 @@ static void set_attributes(const struct image_thread *t)
         raw(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     raw(SYS_prctl, PR_SET_TIMERSLACK, t->timer_slack);
     raw(SYS_personality, t->personality);
+    raw(SYS_prctl, PR_MCE_KILL, PR_MCE_KILL_SET, t->mce_kill, 0, 0);
+    if (t->io_flusher)
+        raw(SYS_prctl, PR_SET_IO_FLUSHER, 1, 0, 0, 0);
 }
 
 static void set_scheduling(const struct image_thread *t)

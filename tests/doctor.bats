@@ -79,22 +79,25 @@ int main(void) { for (;;) pause(); }'
 
 @test "another user's process, seen by an ordinary user and by root" {
     [ "$(id -u)" = 0 ] || skip "not root: nobody else's process can be started"
-    user=$WHO
+    work_as "$(ordinary_user)"
     WHO=root start_blocked read
-    WHO=$user
     found other-user
     WHO=root
     expect 0 gdb_hijack doctor "$PID"
     finish
 }
 
-@test "a process that is not dumpable" {
+@test "a process that is not dumpable: by an ordinary user it is not hijacked, by root not checkpointed" {
+    work_as "$(ordinary_user)"
     start "$PYTHON" -c 'import ctypes, time
 ctypes.CDLL(None).prctl(4, 0)
 print("ready", flush=True)
 time.sleep(1000)'
     wait_until test -s "$DIR/out"
     found not-dumpable
+    [ "$(id -u)" = 0 ] || return 0
+    WHO=root
+    found not-dumpable checkpoint 0
 }
 
 @test "a zombie" {

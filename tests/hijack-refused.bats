@@ -28,6 +28,7 @@ refused() {
 
 @test "another user's process" {
     [ "$(id -u)" = 0 ] || skip "not root: nobody else's process can be started"
+    work_as "$(ordinary_user)"
     WHO=root start_blocked read
     snapshot before
     refused "user|permission|root"

@@ -60,6 +60,13 @@ work_begin() {
     find_programs
 }
 
+# work_as USER: another directory, for another $WHO
+work_as() {
+    work_end
+    WHO=$1
+    work_begin
+}
+
 # birth PID: when it was started: with its number, what tells it from a later process of that number
 birth() {
     local line

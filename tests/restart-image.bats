@@ -51,6 +51,7 @@ END
 
 @test "another user's image is refused" {
     [ "$(id -u)" = 0 ] || skip "not root"
+    work_as "$(ordinary_user)"
     make_image
     # shellcheck disable=SC2034 # for lib.bash
     WHO=root

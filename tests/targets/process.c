@@ -18,6 +18,13 @@
 #define MEMBARRIER_CMD_PRIVATE_EXPEDITED          (1 << 3)
 #define MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED (1 << 4)
 
+/* linux/prctl.h of newer kernels, linux/ioprio.h */
+#define SET_IO_FLUSHER 57
+#define GET_IO_FLUSHER 58
+#define SET_MDWE       65
+#define GET_MDWE       66
+#define BEST_EFFORT_6  (2 << 13 | 6)
+
 #define PAGE    4096
 #define REGIONS 9
 
@@ -203,12 +210,14 @@ static void check_signals(void)
 
 static void set_timers(void)
 {
-    struct itimerval real = {{0, 0}, {5000, 0}}, virtual = {{7, 0}, {6000, 0}};
+    struct itimerval real = {{0, 0}, {5000, 0}}, virtual = {{7, 0}, {6000, 0}},
+                     profile = {{8, 0}, {6500, 0}};
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN + 6};
     struct itimerspec time = {{11, 0}, {7000, 0}};
     event.sigev_value.sival_ptr = &timer;
     must(setitimer(ITIMER_REAL, &real, NULL), "setitimer");
     must(setitimer(ITIMER_VIRTUAL, &virtual, NULL), "setitimer");
+    must(setitimer(ITIMER_PROF, &profile, NULL), "setitimer");
     must(timer_create(CLOCK_MONOTONIC, &event, &first_timer), "timer_create");
     must(timer_create(CLOCK_MONOTONIC, &event, &timer), "timer_create");
     must(timer_delete(first_timer), "timer_delete"); /* numbers need not begin at 0 */
@@ -224,6 +233,9 @@ static void check_timers(void)
           (long)value.it_value.tv_sec);
     getitimer(ITIMER_VIRTUAL, &value);
     CHECK(value.it_value.tv_sec > 5000 && value.it_interval.tv_sec == 7, "ITIMER_VIRTUAL: %ld s",
+          (long)value.it_value.tv_sec);
+    getitimer(ITIMER_PROF, &value);
+    CHECK(value.it_value.tv_sec > 5500 && value.it_interval.tv_sec == 8, "ITIMER_PROF: %ld s",
           (long)value.it_value.tv_sec);
     CHECK(timer_gettime(timer, &time) == 0, "the POSIX timer is lost: %s", strerror(errno));
     CHECK(time.it_value.tv_sec > 6000 && time.it_interval.tv_sec == 11, "POSIX timer: %ld s",
@@ -254,24 +266,44 @@ static void write_file(const char *path, const char *text)
     close(fd);
 }
 
-static void set_process(void)
+/* Of the newer ones a kernel need not know all; what it has refused is not expected back. */
+static int has_mdwe, has_flusher;
+
+static void set_prctls(void)
 {
-    struct rlimit limit;
-    cpu_set_t cpus;
-    umask(0137);
     must(prctl(PR_SET_NAME, "renamed"), "PR_SET_NAME");
     must(prctl(PR_SET_TIMERSLACK, 123456), "PR_SET_TIMERSLACK");
     must(prctl(PR_SET_PDEATHSIG, SIGURG), "PR_SET_PDEATHSIG");
     must(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0), "PR_SET_THP_DISABLE");
     must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS");
+    must(prctl(PR_SET_KEEPCAPS, 1), "PR_SET_KEEPCAPS");
+    must(prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 0, 0), "PR_MCE_KILL");
+    has_flusher = prctl(SET_IO_FLUSHER, 1, 0, 0, 0) == 0;
+    has_mdwe = prctl(SET_MDWE, 1, 0, 0, 0) == 0;
+}
+
+static void set_scheduling(void)
+{
+    const struct sched_param none = {0};
+    cpu_set_t cpus;
+    must(setpriority(PRIO_PROCESS, 0, 5), "setpriority");
+    must((int)syscall(SYS_sched_setscheduler, 0, SCHED_BATCH, &none), "sched_setscheduler");
+    must((int)syscall(SYS_ioprio_set, 1, 0, BEST_EFFORT_6), "ioprio_set");
+    CPU_ZERO(&cpus);
+    CPU_SET(0, &cpus);
+    must(sched_setaffinity(0, sizeof cpus, &cpus), "sched_setaffinity");
+}
+
+static void set_process(void)
+{
+    struct rlimit limit;
+    umask(0137);
+    set_prctls();
     must(personality(ADDR_NO_RANDOMIZE), "personality");
     getrlimit(RLIMIT_CORE, &limit);
     limit.rlim_cur = limit.rlim_max < 8192 ? limit.rlim_max : 8192;
     must(setrlimit(RLIMIT_CORE, &limit), "setrlimit");
-    must(setpriority(PRIO_PROCESS, 0, 5), "setpriority");
-    CPU_ZERO(&cpus);
-    CPU_SET(0, &cpus);
-    must(sched_setaffinity(0, sizeof cpus, &cpus), "sched_setaffinity");
+    set_scheduling();
     write_file("/proc/self/oom_score_adj", "123");
     write_file("/proc/self/coredump_filter", "0x7");
     must((int)syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0),
@@ -299,6 +331,10 @@ static void check_attributes(void)
     CHECK(value == SIGURG, "parent death signal");
     CHECK(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 1, "THP disable");
     CHECK(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1, "no_new_privs");
+    CHECK(prctl(PR_GET_KEEPCAPS) == 1, "keepcaps");
+    CHECK(prctl(PR_MCE_KILL_GET, 0, 0, 0, 0) == PR_MCE_KILL_EARLY, "what a memory error does");
+    CHECK(!has_flusher || prctl(GET_IO_FLUSHER, 0, 0, 0, 0) == 1, "I/O flusher");
+    CHECK(!has_mdwe || prctl(GET_MDWE, 0, 0, 0, 0) == 1, "no memory written and executed");
     CHECK(personality(0xffffffff) == ADDR_NO_RANDOMIZE, "personality");
     CHECK(number_in("/proc/self/oom_score_adj", 10) == 123, "oom_score_adj");
     CHECK(number_in("/proc/self/coredump_filter", 16) == 7, "coredump_filter");
@@ -315,6 +351,8 @@ static void check_process(void)
     getrlimit(RLIMIT_CORE, &limit);
     CHECK(limit.rlim_cur == (limit.rlim_max < 8192 ? limit.rlim_max : 8192), "RLIMIT_CORE");
     CHECK(getpriority(PRIO_PROCESS, 0) == 5, "nice value");
+    CHECK(syscall(SYS_sched_getscheduler, 0) == SCHED_BATCH, "scheduling policy");
+    CHECK(syscall(SYS_ioprio_get, 1, 0) == BEST_EFFORT_6, "I/O priority");
     sched_getaffinity(0, sizeof cpus, &cpus);
     CHECK(CPU_COUNT(&cpus) == 1 && CPU_ISSET(0, &cpus), "CPU affinity");
     syscall(SYS_getcpu, &cpu, NULL, NULL);
