@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "driver/agent.h"
+#include "stubs/entry.h"
 
 /* --- loading --- */
 
@@ -175,6 +176,16 @@ int agent_call(struct target *target, const char *function, int64_t *result, str
     int code = target_call(target, &value, f, address, (uint64_t[6]){0});
     *result = (int64_t)value;
     return code;
+}
+
+int agent_entry(struct target *target, long function, taddr home, taddr *stub, struct failure *f)
+{
+    taddr homes;
+    if (!agent_symbol(target, "entry_stubs", stub) || !agent_symbol(target, "entry_homes", &homes))
+        return no_symbol("entry_homes", f);
+    *stub += ENTRY_SIZE * (taddr)function;
+    return inferior_write(target->inferior, homes + (taddr)function * sizeof home, &home,
+                          sizeof home, f);
 }
 
 /* --- from outside --- */

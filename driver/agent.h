@@ -48,4 +48,8 @@ int agent_find_shadow(pid_t pid, struct control *c, struct control_status *statu
  * -errno. */
 int agent_call(struct target *target, const char *function, int64_t *result, struct failure *f);
 
+/* The address of the stub of a function (enum function_id), which is told where the original is
+ * now. */
+int agent_entry(struct target *target, long function, taddr home, taddr *stub, struct failure *f);
+
 #endif

@@ -13,6 +13,7 @@
 #include "driver/agent.h"
 #include "driver/ask.h"
 #include "driver/blocked.h"
+#include "driver/unblock.h"
 
 #define FREE_DESCRIPTORS 6 /* that the handler needs for a moment */
 #define LENT_DESCRIPTORS 8 /* by which it may exceed the soft limit (restart/ckpt.c) */
@@ -130,12 +131,21 @@ void ask_close(struct ask *ask)
 
 /* --- the request --- */
 
+/* While its I/O is remote, the stubs see to every mask, and block all signals for their work. */
+static int reach_threads(struct ask *a, struct failure *f)
+{
+    const struct frame_status *status = &a->status.status;
+    return status->remote || status->busy ? 0 : unblock_threads(a->pid, status->signal, f);
+}
+
 int ask_leave(struct ask *a, struct frame_request *request, struct failure *f)
 {
-    int pid = (int)a->pid;
+    int pid = (int)a->pid, error = reach_threads(a, f);
+    if (error)
+        return error;
     if (blocked_for(a->pid, &request->blocked_ns, &request->switches))
         request->blocked_ns = 0;
-    int error = control_ask(&a->control, FRAME_REQUEST, request, sizeof *request, NULL);
+    error = control_ask(&a->control, FRAME_REQUEST, request, sizeof *request, NULL);
     if (error == -EBUSY)
         return fail(f, error, "another %s of process %d is under way", a->what, pid);
     if (error)

@@ -34,8 +34,9 @@ enum ask_outcome { ASK_DONE = 0, ASK_REFUSED = 1, ASK_ROLLED_BACK = 3, ASK_LOST 
  * ask_close() in either case. */
 int ask_open(struct ask *ask, pid_t pid, const char *what, struct failure *f);
 
-/* Leaves the request - for how long the process has been blocked is filled in - and raises the
- * signal. 0 or -errno: the signal was not raised. */
+/* Sees to it that the signal reaches every thread (unblock.h), leaves the request - for how long
+ * the process has been blocked is filled in - and raises the signal. 0 or -errno: the signal was
+ * not raised. */
 int ask_leave(struct ask *ask, struct frame_request *request, struct failure *f);
 
 /* Waits for the report: ASK_DONE when it tells no error. Only the beginning has a time limit, in

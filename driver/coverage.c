@@ -22,7 +22,7 @@ bool coverage_net(void)
 static bool is_patched(const struct replace *replace, taddr site)
 {
     const struct replace_patch *patch = replace_holding(replace, site);
-    return patch && patch->row->how != FUNCTION_BY_NET;
+    return patch && call_has_stub(patch->row);
 }
 
 static bool is_local(const uint8_t *text, size_t site)

@@ -297,15 +297,31 @@ static int map_island(struct hijack *h, struct failure *f)
     return code;
 }
 
+/* A slot that leads to its stub at home, too, and where the stub goes on. */
+static int turn_to_stub(struct hijack *h, const struct replace_patch *patch, unsigned char *slot,
+                        struct failure *f)
+{
+    uint64_t stub;
+    int code =
+        agent_entry(&h->target, patch->row - call_functions, patch->slot + JUMP_HOME, &stub, f);
+    memcpy(slot + JUMP_SWITCH, &stub, sizeof stub);
+    return code;
+}
+
 static int write_island(struct hijack *h, struct failure *f)
 {
     static unsigned char slots[HIJACK_MAX_PATCHES * JUMP_SLOT];
     size_t count = replace_count_slots(h->replace);
-    for (size_t i = 0; i < count; i++) {
+    int code = 0;
+    for (size_t i = 0; code == 0 && i < count; i++) {
         const struct replace_patch *patch = replace_at(h->replace, i);
-        memcpy(slots + (patch->slot - h->island), patch->slot_bytes, JUMP_SLOT);
+        unsigned char *slot = slots + (patch->slot - h->island);
+        memcpy(slot, patch->slot_bytes, JUMP_SLOT);
+        if (patch->row->how == FUNCTION_MASK)
+            code = turn_to_stub(h, patch, slot, f);
     }
-    return inferior_write(h->target.inferior, h->island, slots, count * JUMP_SLOT, f);
+    return code < 0 ? code
+                    : inferior_write(h->target.inferior, h->island, slots, count * JUMP_SLOT, f);
 }
 
 static void list_patches(struct hijack *h)
@@ -355,7 +371,7 @@ static int step_start(struct hijack *h, struct failure *f)
     int64_t result;
     h->record.started = 1;
     int code = masks_find(&h->target, h->params.signal, &h->record, f);
-    if (code == 0)
+    if (code >= 0)
         code = agent_write_unblocked(&h->target, &h->record, f);
     if (code == 0)
         code = agent_write_record(&h->target, &h->record, false, f);
@@ -371,14 +387,16 @@ static int step_start(struct hijack *h, struct failure *f)
 
 static int step_detach(struct hijack *h, struct failure *f)
 {
+    char left[128] = "";
     h->record.scratch_size = 0;
-    masks_order(&h->target, h->params.signal, false, &h->record);
+    masks_order(&h->target, h->params.signal, false, &h->record, 0);
     int code = agent_write_record(&h->target, &h->record, false, f);
     if (code == 0)
         code = target_go(&h->target, f);
     if (code == 0)
-        steps_end(&h->steps, "the process stood still for %.1f ms",
-                  (double)h->target.still_ns / 1e6);
+        steps_end(&h->steps, "the process stood still for %.1f ms%s%s",
+                  (double)h->target.still_ns / 1e6,
+                  masks_left(&h->target, left, sizeof left) ? "; " : "", left);
     return code;
 }
 

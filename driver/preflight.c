@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "driver/findings.h"
+#include "driver/masks.h"
 
 #define CAPABILITY_PTRACE 19 /* CAP_SYS_PTRACE */
 #define FIRST_SIGNAL      35 /* 32 to 34 are for the C libraries themselves, even where unused */
@@ -255,14 +256,8 @@ struct thread_signals {
 static int add_signals(void *context, const struct proc_thread *thread)
 {
     struct thread_signals *s = context;
-    struct proc_syscall call;
-    struct failure ignored;
-    uint64_t set;
     s->blocked |= thread->signals_blocked;
-    if (proc_syscall(s->pid, thread->tid, &call, &ignored) == 0 && !call.running &&
-        call.number == SYS_rt_sigtimedwait &&
-        proc_read_memory(s->pid, call.arguments[0], &set, sizeof set) == 0)
-        s->waited |= set;
+    s->waited |= masks_awaited(s->pid, thread->tid);
     return 0;
 }
 

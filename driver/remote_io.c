@@ -43,7 +43,7 @@ static unsigned count_stubs(pid_t pid)
         return 0;
     for (uint32_t i = 0; i < record.patch_count; i++)
         count += record.patches[i].function < FUNCTIONS &&
-                 call_functions[record.patches[i].function].how != FUNCTION_BY_NET;
+                 call_has_stub(&call_functions[record.patches[i].function]);
     return count;
 }
 

@@ -211,11 +211,14 @@ static int add_object(struct check *c, const struct object *object)
     return error ? error : add_names(c, object, others, COUNT(others));
 }
 
-/* Names first: they make the better reason. */
+/* Names first: they make the better reason. The server needs no lock of anybody's, and may go
+ * everywhere: no range. */
 static int gather_ranges(struct check *c)
 {
     const struct objects *objects = c->place->input.objects;
     int error = 0;
+    if (c->place->purpose == SAFEPOINT_FOR_SERVER)
+        return 0;
     for (size_t i = 0; !error && i < objects_count(objects); i++)
         error = add_object(c, objects_at(objects, i));
     if (!error && c->libc)
@@ -304,19 +307,30 @@ static int scan_words(struct check *c, taddr from, size_t size)
     return error;
 }
 
+/* Bytes of the stack to look at; 0: it cannot be done. For the server a signal handler is looked
+ * for, whose stack, if it is one of its own, is smaller than the limit. */
+static size_t scan_size(struct check *c, taddr sp)
+{
+    const struct mapping *stack = maps_find(c->place->maps, sp);
+    taddr size = stack ? stack->end - sp : 0;
+    if (c->place->purpose == SAFEPOINT_FOR_SERVER)
+        return (size_t)(size < STACK_SCAN_LIMIT ? size : STACK_SCAN_LIMIT);
+    return size <= STACK_SCAN_LIMIT && add_beginning(c) ? (size_t)size : 0;
+}
+
 static int scan_stack(struct check *c, struct failure *f)
 {
     const struct unwind_input *input = &c->place->input;
     taddr sp = input->registers[unwind_register_sp] & -(taddr)sizeof(taddr);
-    const struct mapping *stack = maps_find(c->place->maps, sp);
-    if (!stack || stack->end - sp > STACK_SCAN_LIMIT || !add_beginning(c)) {
+    size_t size = scan_size(c, sp);
+    if (!size) {
         snprintf(c->reason, SAFEPOINT_REASON, "its stack cannot be followed: %.150s", f->text);
         return 0;
     }
-    int error = scan_words(c, sp, (size_t)(stack->end - sp));
+    int error = scan_words(c, sp, size);
     if (error)
         return fail_errno(f, error, "cannot read the stack of process %d", (int)input->pid);
-    if (!c->reason[0] && !c->began)
+    if (!c->reason[0] && !c->began && c->place->purpose == SAFEPOINT_FOR_LIBC)
         snprintf(c->reason, SAFEPOINT_REASON, "before the beginning of main");
     return 0;
 }

@@ -317,9 +317,5 @@ int target_go(struct target *target, struct failure *f)
         code = server_leave(&target->server, f);
     if (code == 0)
         code = masks_change_others(target, f);
-    if (code == 0)
-        code = inferior_detach(target->inferior, f);
-    if (code == 0)
-        runs(target);
-    return code;
+    return code < 0 || !inferior_attached(target->inferior) ? code : target_let_go(target, f);
 }

@@ -16,6 +16,12 @@
 #include "driver/threads.h"
 #include "stubs/record.h"
 
+/* A thread whose mask is to be changed. */
+struct mask_order {
+    taddr thread; /* its thread pointer */
+    pid_t tid;    /* 0: not looked for yet */
+};
+
 struct target {
     struct proc_info info;
     uint64_t program; /* that it had executed when it was looked at */
@@ -26,11 +32,11 @@ struct target {
     const struct thread *chosen; /* to be served, one of them; NULL: none yet */
     struct server server;        /* in that one */
     bool others_ran;             /* since it was chosen */
-    struct {                     /* what target_go() is to do to signal masks: masks.h */
-        uint64_t bit;
+    struct {                     /* what target_go() has yet to do to signal masks: masks.h */
+        int signal;
         bool block;
         size_t count;
-        taddr threads[HIJACK_MAX_UNBLOCKED];
+        struct mask_order at[HIJACK_MAX_UNBLOCKED];
     } masks;
     enum safepoint_purpose purpose; /* what will be called in it; set by the caller */
     int own_signal;                 /* that no thread may be about to handle; 0: none */

@@ -40,6 +40,20 @@ static void set_purpose(struct target *target, enum safepoint_purpose otherwise)
         target->own_signal = params.signal;
 }
 
+/* A stub of a MASK function (stubs/entry.h), or a handler of the program's that came upon it. */
+static bool is_in_mask(const struct target *target, const taddr *places, size_t count)
+{
+    const struct object *agent = objects_named(target->objects, LOAD_LIBRARY);
+    taddr begin, end;
+    if (!agent || !object_symbol(target->objects, agent, "hijack_in_mask", &begin) ||
+        !object_symbol(target->objects, agent, "hijack_in_mask_end", &end))
+        return false;
+    for (size_t i = 1; i < count; i++)
+        if (places[i] - begin < end - begin)
+            return true;
+    return false;
+}
+
 /* The places on the stack by which stubs and net are known to be at work. */
 static bool is_in_call(const struct target *target, const taddr *places, size_t count)
 {
@@ -68,7 +82,7 @@ int undo_unsafe(void *context, const struct target *target, const taddr *places,
     }
     if (peek_record(target, &record) < 0)
         return 0;
-    if (is_in_call(target, places, count)) {
+    if (is_in_call(target, places, count) || is_in_mask(target, places, count)) {
         snprintf(reason, SAFEPOINT_REASON, "in a call that waits in our code");
         return 1;
     }
@@ -168,7 +182,7 @@ static int order_masks(struct target *target, const struct hijack_record *record
         return 0;
     int code = agent_read_params(target, &params, f);
     if (code == 0)
-        masks_order(target, params.signal, true, record);
+        masks_order(target, params.signal, true, record, 0);
     return code;
 }
 

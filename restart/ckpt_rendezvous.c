@@ -11,6 +11,7 @@
 #include "stubs/agent.h"
 #include "stubs/mem.h"
 #include "stubs/raw.h"
+#include "stubs/remote.h"
 
 #define MILLISECOND 1000000ULL
 #define LOOK        (2 * MILLISECOND)    /* how often to look for threads that have come or gone */
@@ -64,6 +65,22 @@ static int has_ended(char state)
     return state == 'Z' || state == 'X';
 }
 
+/* Would the program be given the signal, as the result of sigwait? Its mask does not say so: the
+ * kernel unblocks, for as long as a thread waits, what it waits for. */
+static int awaits_signal(int32_t tid)
+{
+    char path[64], text[256];
+    thread_path(path, sizeof path, tid, "/syscall"); /* "128 0x7ffe..." */
+    long n = text_file(path, text, sizeof text);
+    const char *at = text;
+    uint64_t set;
+    if (n <= 0 || text_parse(&at, 10) != SYS_rt_sigtimedwait || strncmp(at, " 0x", 3) != 0)
+        return 0;
+    at += 3;
+    return !remote_read(&set, (const void *)text_parse(&at, 16), sizeof set) &&
+           set >> (hijack_params.signal - 1) & 1;
+}
+
 /* --- calling --- */
 
 /* The threads come in the order of the last time: look there first. */
@@ -85,14 +102,15 @@ static long call(int32_t tid)
     return raw(SYS_rt_tgsigqueueinfo, hijack_params.pid, tid, hijack_params.signal, &info);
 }
 
-/* One that cannot be called now (the queue of signals is full, it is ending) is looked at again. */
+/* One that cannot be called now (the queue of signals is full, it is ending) is looked at again.
+ * One that must not be called does not come. */
 static void call_new(int32_t tid, unsigned *cursor)
 {
     if (tid == handler_leader.tid || is_called(tid, cursor) || called_count == handler_limit)
         return;
     if (tid == hijack_params.pid && has_ended(state_of(tid)))
         main_ended = 1;
-    else if (call(tid) == 0)
+    else if (awaits_signal(tid) || call(tid) == 0)
         called[called_count++] = tid;
 }
 
@@ -294,6 +312,8 @@ static void name_thread(int32_t tid, char state)
         text_add(&ckpt_why, "waits in the kernel where it cannot be interrupted;");
     else if (state == 'T' || state == 't')
         text_add(&ckpt_why, "is stopped;");
+    else if (awaits_signal(tid))
+        text_add(&ckpt_why, "waits for the checkpoint signal (sigwait);");
     else
         text_add(&ckpt_why, blocks_signal(tid) ? "blocks the checkpoint signal;" : "does not run;");
 }

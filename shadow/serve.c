@@ -42,6 +42,11 @@ static int answer_hello(struct shadow *s, struct peer *p)
     return 0;
 }
 
+static int is_busy(const struct shadow *s)
+{
+    return s->request_state == REQUEST_PENDING || s->request_state == REQUEST_TAKEN;
+}
+
 static int answer_status(struct shadow *s, struct peer *p)
 {
     struct frame_status *status = (void *)out.payload;
@@ -61,6 +66,7 @@ static int answer_status(struct shadow *s, struct peer *p)
         .epoch = s->epoch,
         .refused = s->refused,
         .last_error = s->last_error,
+        .busy = (uint32_t)is_busy(s),
         .images = s->image_count,
     };
     remote_status(s, status);
@@ -78,7 +84,7 @@ static int answer_request(struct shadow *s, struct peer *p)
         return -EBADMSG;
     if (s->state != SHADOW_HOME)
         return -ESRCH;
-    if (s->request_state == REQUEST_PENDING || s->request_state == REQUEST_TAKEN)
+    if (is_busy(s))
         return -EBUSY;
     s->request = *request;
     s->request_state = REQUEST_PENDING;

@@ -177,6 +177,7 @@ enum function_how {
     FUNCTION_POINT,  /* as that; a cancellation point: in a program with threads, BY_NET */
     FUNCTION_ERRNUM, /* 0, or the error number itself */
     FUNCTION_BY_NET, /* does more than the call: goes on in libc, and the net catches the call */
+    FUNCTION_MASK,   /* likewise; and at home its stub guards the checkpoint signal (entry.h) */
 };
 
 struct call_function {
@@ -191,6 +192,12 @@ struct call_function {
     {#id, names, __NR_##kernel, FUNCTION_##how, {__VA_ARGS__}},
 #define CALL_FUNCTION_ROW_BARE(id, kernel, names, how, ...)                                        \
     {0, 0, __NR_##kernel, FUNCTION_##how, {__VA_ARGS__}},
+
+/* Whether a stub makes the call while I/O is remote. */
+static inline int call_has_stub(const struct call_function *function)
+{
+    return function->how < FUNCTION_BY_NET;
+}
 
 #define FUNCTION(id, ...) FUNCTION_ID_##id,
 enum function_id {

@@ -13,6 +13,8 @@ static const struct call_function functions[FUNCTIONS] = {
 #include "stubs/calls.def"
 };
 
+uintptr_t entry_homes[FUNCTIONS];
+
 /* The kernel's arguments from the function's. */
 static void map_arguments(const struct call_function *row, const long *from, long *to)
 {
@@ -89,7 +91,9 @@ struct entry_result entry_main(unsigned function, long *args)
 
 static int has_stub(const struct call_function *row, enum entry_way way)
 {
-    if (way == ENTRY_HOME || !hijack_params.errno_location || row->how == FUNCTION_BY_NET)
+    if (row->how == FUNCTION_MASK)
+        return way == ENTRY_HOME;
+    if (way == ENTRY_HOME || !hijack_params.errno_location || !call_has_stub(row))
         return 0;
     return row->how != FUNCTION_POINT || way == ENTRY_STUBS;
 }

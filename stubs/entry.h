@@ -6,6 +6,11 @@
  * function's caller, with the function's result and errno. There is one for each row of
  * calls.def but the BY_NET ones, which stay at home. entry_switch() turns all slots of the island
  * (driver/jump.h) to their stubs or back home: one store of a pointer each.
+ *
+ * The MASK rows are the other way round: at home they lead to a stub, from the hijack on. What sets
+ * a signal mask is given a copy of it without the checkpoint signal; so a thread that blocks all
+ * signals, and those that it makes, can still take part in a checkpoint. The stub makes no call
+ * itself, and a mask without that signal never makes it take a frame.
  */
 #ifndef STUBS_ENTRY_H
 #define STUBS_ENTRY_H
@@ -14,6 +19,10 @@
  */
 #define ENTRY_SIZE 16
 extern const unsigned char entry_stubs[];
+
+/* Where the original of a MASK function is: JUMP_HOME of its slot. Written by the driver, with the
+ * island. */
+extern uintptr_t entry_homes[];
 
 /* Called by a stub with the function's arguments. Where `home` is not 0 the stub goes on there,
  * with the arguments as they are then, as if it had not been there. */

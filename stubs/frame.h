@@ -167,8 +167,8 @@ struct frame_status {
     uint64_t calls;     /* so many until now */
     int32_t seen;       /* the application, as the shadow sees it */
     uint32_t away;      /* 1: in namespaces that are not the shadow's, or another user's */
-    uint32_t padding;
-    uint32_t images; /* struct frame_image, that many, follow; oldest first */
+    uint32_t busy;      /* 1: a request waits, or is being carried out */
+    uint32_t images;    /* struct frame_image, that many, follow; oldest first */
     char name[16];
     char directory[FRAME_PATH];
 };

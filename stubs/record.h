@@ -10,10 +10,10 @@
 
 #include <stdint.h>
 
-#define HIJACK_RECORD_VERSION 3
+#define HIJACK_RECORD_VERSION 4
 #define HIJACK_MAX_PATCHES    1024
 #define HIJACK_PATCH_BYTES    16
-#define HIJACK_MAX_UNBLOCKED  256
+#define HIJACK_MAX_UNBLOCKED  2048
 
 /* A slot of the island, the jumps' first destination (driver/jump.h). */
 #define JUMP_SLOT   64 /* bytes of a slot, a power of two; slots are aligned to it */

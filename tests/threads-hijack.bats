@@ -78,6 +78,35 @@ wait()'
     [ "$(masks)" = "$before" ]
 }
 
+@test "a thread on a stack without room for us keeps its mask, and is named" {
+    gcc -O1 -w -x c -pthread -o "$DIR/small" - <<<'#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+static void *wait_blocked(void *p) {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, 0);
+    write(1, "blocked", 7);
+    for (;;) pause();
+}
+int main(void) {
+    pthread_t thread;
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstack(&attributes, mmap(0, 16384, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 16384);
+    pthread_create(&thread, &attributes, wait_blocked, 0);
+    for (;;) pause();
+}'
+    start "$DIR/small"
+    wait_until grep -q blocked "$DIR/out"
+    snapshot before
+    expect 0 gdb_hijack "$PID"
+    grep -q "detach.*; thread [0-9]* (small) still blocks signal 63" <<<"$errors" || complain "$errors"
+    release
+    same
+}
+
 @test "a thread that waits for every signal would be given the checkpoint's: refused" {
     start "$PYTHON" -c '
 import signal, threading, time

@@ -58,7 +58,8 @@ goes_on() {
     ends_with 0 "$server"
 }
 
-@test "xz -T2: the same bytes" {
+# xz_begins: xz -T2 that reads a pipe, held open by descriptor $pipe
+xz_begins() {
     mkfifo -m 666 "$DIR/pipe"
     "$PYTHON" -c 'import random
 random.seed(1)
@@ -66,10 +67,37 @@ print("\n".join(str(random.random()) for i in range(600000)))' >"$DIR/input"
     IN="$DIR/pipe" start xz -T2 -3 --block-size=1MiB -c
     exec {pipe}>"$DIR/pipe"
     wait_until has_exec "$PID" "$(readlink -f "$(command -v xz)")"
-    head -c 6000000 "$DIR/input" >&"$pipe"
-    rounds "${ROUNDS:-3}"
-    tail -c +6000001 "$DIR/input" >&"$pipe"
+}
+
+# xz_ends: it gets what is left, from byte $1 on
+xz_ends() {
+    tail -c "+$1" "$DIR/input" >&"$pipe"
     exec {pipe}>&-
     ends_with 0
     xz -dc "$DIR/out" | cmp - "$DIR/input"
+}
+
+@test "xz -T2: the same bytes" {
+    xz_begins
+    head -c 6000000 "$DIR/input" >&"$pipe"
+    rounds "${ROUNDS:-3}"
+    xz_ends 6000001
+}
+
+has_threads() { [ "$(sed -n 's/^Threads:\t//p' "/proc/$PID/status")" -ge "$1" ]; }
+
+@test "xz -T2, hijacked before it has its workers, which block every signal: it leaves and comes back" {
+    xz_begins
+    wait_until is_blocked "$PID"
+    not has_threads 2
+    hijack
+    head -c 3000000 "$DIR/input" >&"$pipe"
+    wait_until has_threads 3
+    for ((n = 1; n <= ${ROUNDS:-3}; n++)); do
+        checkpoint_exit
+        restart_ready
+        has_threads 3
+        head -c "$((3000000 + n * 100000))" "$DIR/input" | tail -c 100000 >&"$pipe"
+    done
+    xz_ends "$((3000001 + 100000 * (n - 1)))"
 }

@@ -16,7 +16,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-#include "tests/targets/target.h"
+#include "tests/targets/rseq.h"
 
 #ifndef sigev_notify_thread_id
 #define sigev_notify_thread_id _sigev_un._tid
@@ -434,6 +434,7 @@ static void check_own(void)
     CHECK(stack.ss_sp == own_stack && !stack.ss_flags, "another alternate stack");
     sched_getaffinity(0, sizeof cpus, &cpus);
     CHECK(CPU_EQUAL(&cpus, &own_cpus), "another affinity");
+    check_rseq();
 }
 
 static void *be_own(void *unused)

@@ -2,9 +2,10 @@
  * threads_blocked.c - a thread in each call that blocks; an EINTR or an early return in any of them
  * is the failure.
  *
- * Usage: threads_blocked [restarted]. With the argument, without the calls that EINTR ends when any
- * debugger stops them (signal(7)). The first thread watches for $STOP; then it does what ends each
- * call, and joins. The calls that only a signal ends get one that is sent to their thread.
+ * Usage: threads_blocked [checkpointed]. With the argument, without the call that the C library's
+ * syscall() makes: musl's returns EINTR when a checkpoint interrupts it. The first thread watches
+ * for $STOP; then it does what ends each call, and joins. The calls that only a signal ends get one
+ * that is sent to their thread.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -238,28 +239,28 @@ static int call_timed_semaphore(void)
 static struct call {
     const char *name;
     int (*call)(void);
-    int signal; /* ends it; 0: something else does */
-    int eintr;  /* whenever it is stopped */
+    int signal;    /* ends it; 0: something else does */
+    int by_number; /* by syscall() */
     pthread_t thread;
 } calls[] = {
-    {"read", call_read, 0, 1, 0},
-    {"recv with SO_RCVTIMEO", call_receive, 0, 1, 0},
+    {"read", call_read, 0, 0, 0},
+    {"recv with SO_RCVTIMEO", call_receive, 0, 0, 0},
     {"accept", call_accept, 0, 0, 0},
     {"poll", call_poll, 0, 0, 0},
     {"ppoll", call_ppoll, 0, 0, 0},
     {"select", call_select, 0, 0, 0},
-    {"epoll_wait", call_epoll_wait, 0, 1, 0},
-    {"epoll_pwait", call_epoll_pwait, 0, 1, 0},
-    {"semop", call_semop, 0, 1, 0},
-    {"semtimedop", call_semtimedop, 0, 1, 0},
+    {"epoll_wait", call_epoll_wait, 0, 0, 0},
+    {"epoll_pwait", call_epoll_pwait, 0, 0, 0},
+    {"semop", call_semop, 0, 0, 0},
+    {"semtimedop", call_semtimedop, 0, 0, 0},
     {"msgrcv", call_msgrcv, 0, 0, 0},
     {"flock", call_flock, 0, 0, 0},
     {"nanosleep", call_nanosleep, SIGUSR1, 0, 0},
     {"clock_nanosleep", call_clock_nanosleep, SIGUSR1, 0, 0},
-    {"futex", call_futex, SIGUSR1, 0, 0},
+    {"futex", call_futex, SIGUSR1, 1, 0},
     {"pause", call_pause, SIGUSR1, 0, 0},
     {"sigsuspend", call_sigsuspend, SIGUSR1, 0, 0},
-    {"sigtimedwait", call_sigtimedwait, SIGUSR2, 1, 0},
+    {"sigtimedwait", call_sigtimedwait, SIGUSR2, 0, 0},
     {"pthread_mutex_lock", call_mutex, 0, 0, 0},
     {"pthread_cond_wait", call_condition, 0, 0, 0},
     {"pthread_cond_timedwait", call_timed_condition, 0, 0, 0},
@@ -346,7 +347,8 @@ int main(int argc, char **argv)
     (void)argv;
     make_objects();
     for (size_t i = 0; i < CALLS; i++)
-        if (!(argc > 1 && calls[i].eintr) && pthread_create(&calls[i].thread, NULL, run, &calls[i]))
+        if (!(argc > 1 && calls[i].by_number) &&
+            pthread_create(&calls[i].thread, NULL, run, &calls[i]))
             cannot(calls[i].name);
     rest(
         100); /* for the threads to block: they might as well not, the check would only be weaker */
@@ -358,7 +360,7 @@ int main(int argc, char **argv)
     pthread_mutex_unlock(&mutex);
     end_calls();
     for (size_t i = 0; i < CALLS; i++) {
-        if (argc > 1 && calls[i].eintr)
+        if (argc > 1 && calls[i].by_number)
             continue;
         if (calls[i].signal)
             pthread_kill(calls[i].thread, calls[i].signal);

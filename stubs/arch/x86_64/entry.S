@@ -2,11 +2,16 @@
  * entry.S - x86-64: the stubs (see stubs/entry.h). Entered as C functions; rax is free at a call (System V ABI).
  *
  * hijack_in_stub is the address by which the mutator knows that a call is under way in us; so it does not stay behind on
- * the stack.
+ * the stack. Nor does that of a MASK stub, which is interrupted by handlers of the program's as any code is: so all words
+ * on the stack from hijack_in_mask to hijack_in_mask_end, a handler's frame among them, mean that it is under way.
  */
+#define PARAMS_SIGNAL 8         /* offset in struct hijack_params */
+#define SIG_UNBLOCK   1
+#define SIGSET_SIZE        128       /* bytes of libc's sigset_t, of which the kernel reads 8 */
+
         .text
-        .globl  entry_stubs, hijack_in_stub
-        .hidden entry_stubs, entry_main
+        .globl  entry_stubs, hijack_in_stub, hijack_in_mask, hijack_in_mask_end
+        .hidden entry_stubs, entry_main, entry_homes, hijack_params
 
         .type   entry_common, @function
 entry_common:
@@ -38,18 +43,60 @@ hijack_in_stub:
         jmp     *%rax
         .size   entry_common, . - entry_common
 
+/* (how, set, old): how is looked at as libc does, set read as libc does. */
+        .balign 16
+        .type   entry_mask, @function
+hijack_in_mask:
+entry_mask:
+        lea     entry_homes(%rip), %r11
+        mov     (%r11,%rax,8), %r11
+        test    %rsi, %rsi
+        jz      1f
+        cmp     $SIG_UNBLOCK, %edi
+        je      1f
+        mov     hijack_params+PARAMS_SIGNAL(%rip), %ecx
+        dec     %ecx
+        mov     (%rsi), %rax
+        btr     %rcx, %rax
+        jnc     1f
+        sub     $SIGSET_SIZE + 8, %rsp
+        mov     %rax, (%rsp)
+        mov     %rsp, %rsi
+        call    *%r11
+        movq    $0, -8(%rsp)
+        add     $SIGSET_SIZE + 8, %rsp
+        ret
+1:      jmp     *%r11
+hijack_in_mask_end:
+        .size   entry_mask, . - entry_mask
+
         .set    number, 0
-        .macro  stub
+        .macro  stub target=entry_common
         .balign 16
         mov     $number, %eax
-        jmp     entry_common
+        jmp     \target
         .set    number, number + 1
+        .endm
+        .macro  stub_DIRECT
+        stub
+        .endm
+        .macro  stub_POINT
+        stub
+        .endm
+        .macro  stub_ERRNUM
+        stub
+        .endm
+        .macro  stub_BY_NET
+        stub
+        .endm
+        .macro  stub_MASK
+        stub    entry_mask
         .endm
 
         .balign 16
         .type   entry_stubs, @function
 entry_stubs:
-#define FUNCTION(...) stub
+#define FUNCTION(id, kernel, names, how, ...) stub_##how
 #include "stubs/calls.def"
         .size   entry_stubs, . - entry_stubs
 

@@ -1,0 +1,50 @@
+/*
+ * rseq.h - is this thread's restartable-sequence area still the kernel's?
+ *
+ * The C library keeps the number of the CPU there, written by the kernel; what it was at the
+ * checkpoint may well be right by chance. So the thread goes from CPU to CPU, and registers the
+ * area once more, which the kernel refuses where it is.
+ */
+#ifndef TARGETS_RSEQ_H
+#define TARGETS_RSEQ_H
+
+#include <sched.h>
+#include <sys/syscall.h>
+
+#include "tests/targets/target.h"
+
+#if __has_include(<sys/rseq.h>)
+#include <sys/rseq.h>
+
+static void check_cpus(void)
+{
+    cpu_set_t one;
+    unsigned cpu = 0;
+
+    for (int n = 0; n < CPU_SETSIZE; n++) {
+        CPU_ZERO(&one);
+        CPU_SET(n, &one);
+        if (sched_setaffinity(0, sizeof one, &one))
+            continue; /* there is no such CPU, or not for us */
+        syscall(SYS_getcpu, &cpu, NULL, NULL);
+        CHECK(sched_getcpu() == (int)cpu, "sched_getcpu() says %d, not %u (rseq)", sched_getcpu(),
+              cpu);
+    }
+}
+
+static void check_rseq(void)
+{
+    if (!__rseq_size)
+        return;
+    char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
+    long result = syscall(SYS_rseq, area, 32, 0, RSEQ_SIG);
+    CHECK(result < 0 && errno == EBUSY, "rseq: %s", result ? strerror(errno) : "not registered");
+    check_cpus();
+}
+#else /* a C library that does not register one */
+static void check_rseq(void)
+{
+}
+#endif
+
+#endif
