@@ -8,12 +8,6 @@
 #include "stubs/raw.h"
 #include "stubs/thread.h"
 
-/* The shadow keeps its own descriptors out of the range. */
-long emulate_close_range(struct remote_call *call)
-{
-    return remote_forward(call, call->number, call->args);
-}
-
 /* The shadow answers for the program's own id. */
 long emulate_pidfd_open(struct remote_call *call)
 {

@@ -11,6 +11,7 @@
 #include "stubs/paths.h"
 #include "stubs/raw.h"
 #include "stubs/remote.h"
+#include "stubs/shared.h"
 #include "stubs/thread.h"
 
 #define PAGE           4096
@@ -511,8 +512,9 @@ long remote_forward(struct remote_call *call, long number, const long *args)
     int error = wait_mask(call, row, args, &mask);
     if (error)
         return error;
-    if (!call->own && (local_call(call, row, number, args, &result) ||
-                       behind_call(call, row, number, args, &result, &behind)))
+    if (!call->own &&
+        (local_call(call, row, number, args, &result) || shared_call(call, number, args, &result) ||
+         behind_call(call, row, number, args, &result, &behind)))
         return result;
     if (remote.signalfds && number != SYS_rt_sigqueueinfo)
         pass_signals(call);

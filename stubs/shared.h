@@ -1,11 +1,12 @@
 /*
- * shared.h - shared writable file mappings while the file is at home: memory here that is written
- * back.
+ * shared.h - shared file mappings while the file is at home: memory here that is written back.
  *
- * Only of files of which the user said that this program is the only user (--io PATTERN=buffer):
- * nobody else could see when a page changes. Written back whole, by pwrite, up to the file's end:
- * at msync, munmap, mremap, the program's end and a checkpoint. The file is kept open for it at
- * home, under a number from SHARED_FDS on. When I/O comes home, real mappings take their place.
+ * Writable only of files of which the user said that this program is the only user (--io
+ * PATTERN=buffer): nobody else could see when a page changes. Those that were ever writable are
+ * written back whole, by pwrite, up to the file's end: at msync, munmap, mremap, the program's end
+ * and a checkpoint. Others are a copy, which mprotect() makes writable never (EACCES). A file that
+ * could be written is kept open at home, under a number from SHARED_FDS on if there may be so many;
+ * the program cannot close it. When I/O comes home, real mappings take their place.
  *
  * Limit: what the program writes to the file by write(2) meanwhile is not in the mapping, and the
  * other way round until it is written back.
@@ -19,19 +20,40 @@
 
 #define SHARED_FDS 512
 
-/* A mapping at [start, start + length) now stands for the file. 0 or -errno: then it does not. */
+/* A mapping at [start, start + length) now stands for the file; `fd` -1: which cannot be written.
+ * `sole`: it is written back. 0 or -errno: then it does not. */
 long shared_add(struct remote_call *call, uintptr_t start, size_t length, long fd, long offset,
-                long protection);
+                long protection, int sole);
+
+/* Before a part of a mapping becomes other than the rest: no mapping lies on both sides of `start`
+ * or of the end, after this. 0 or -errno. */
+long shared_split(struct remote_call *call, uintptr_t start, size_t length);
 
 /* Writes back what of [start, start + length) is such a mapping; all of them: 0, SIZE_MAX. 0 or the
  * first -errno. */
 long shared_write_back(struct remote_call *call, uintptr_t start, size_t length);
 
-/* [start, start + length) is unmapped. */
+/* [start, start + length), split, is unmapped. */
 void shared_remove(struct remote_call *call, uintptr_t start, size_t length);
 
-/* What began at `from` is at `to` now, `length` bytes long. */
+/* Is [start, start + length) all of one? */
+int shared_has(uintptr_t start, size_t length);
+
+/* May mprotect() make it writable? */
+int shared_may_be_written(uintptr_t start, size_t length);
+
+/* [start, start + length), split, has another protection. */
+void shared_protect(uintptr_t start, size_t length, long protection);
+
+/* What was [from, from + length), split, is at `to` now. */
 void shared_moved(uintptr_t from, uintptr_t to, size_t length);
+
+/* What was [start, start + old) has `new` bytes now: where that is a mapping of which the file is
+ * held, its descriptor at home, and the offset of the new part; -1: it is not. */
+int shared_grown(uintptr_t start, size_t old, size_t new, long *offset, long *protection);
+
+/* 1 when the call would close what is held here: its result is in *result. */
+int shared_call(struct remote_call *call, long number, const long *args, long *result);
 
 /* I/O is here again, descriptors included. */
 void shared_come_home(void);

@@ -3,8 +3,12 @@
 # where the program is, and all others.
 
 load lib
+load away
+load remote
 
-setup() { work_begin; }
+setup_file() { away_begin; }
+teardown_file() { away_end; }
+setup() { work_begin && away_use; }
 teardown() {
     [ ! -e "$DIR/small" ] || umount "$DIR/small" 2>/dev/null || true
     work_end
@@ -154,6 +158,95 @@ while not os.path.exists("end"): time.sleep(0.01)'
 @test "shared mappings: written back where only this program uses the file, else refused" {
     does shared
     [ "$(tail -c 4 "$DIR/m.buf")" = aend ]
+}
+
+@test "a mapping for reading becomes one for writing: written back, or refused" { does protection; }
+@test "mappings unmapped in part, moved, grown, replaced" { does parts; }
+@test "the file of a mapping cannot be closed, nor does a limit stand in its way" { does held; }
+
+@test "what is written back in part only is an error" {
+    small_file_system
+    does full_mapping
+}
+
+# --- a program that writes into its mapping whenever it is told to ------------------------------------------------------
+
+steps_begin() {
+    start "$PYTHON" "$TESTS/remote_files.py" steps && wait_until test -e "$DIR/ready" || return 1
+    STEP=0
+    hijack_for_away && expect 0 gdb_hijack -q --remote-io --io '*.buf=buffer' "$PID" || return 1
+    as touch "$DIR/go"
+    wait_until test -e "$DIR/mapped"
+}
+
+step() {
+    STEP=$((STEP + 1))
+    as touch "$DIR/step.$STEP"
+    wait_until test -e "$DIR/done.$STEP"
+}
+
+in_file() { [ "$(tr -d a <"$DIR/s.buf")" = "$1" ] || complain "the file has '$(tr -d a <"$DIR/s.buf")', not '$1'"; }
+
+# The digits in the order of the pages that they are in.
+@test "mappings are written back by a checkpoint; real ones when I/O comes home" {
+    steps_begin
+    step
+    in_file ''
+    checkpoint
+    in_file 1
+    step
+    expect 0 gdb_hijack -q --local-io "$PID"
+    in_file 12
+    step
+    in_file 123
+    as touch "$DIR/end"
+    ends_with 0
+    in_file 4123
+}
+
+@test "... by a checkpoint that ends the program; real ones when it is restarted" {
+    steps_begin
+    step
+    checkpoint_exit
+    in_file 1
+    restart_ready
+    in_file 1
+    step
+    in_file 12
+    as touch "$DIR/end"
+    ends_with 0
+    in_file 123
+}
+
+@test "... away, by a checkpoint there; real ones at home again" {
+    away_or_skip
+    steps_begin
+    step
+    leave_home
+    in_file 1
+    go_away
+    step
+    in_file 1
+    expect 0 gdb_hijack checkpoint "$PID" -o /home/here.ckpt
+    in_file 12
+    step
+    leave_away
+    in_file 123
+    go_home
+    step
+    in_file 4123
+}
+
+@test "... away, by the end there" {
+    away_or_skip
+    steps_begin
+    leave_home
+    go_away
+    step
+    in_file ''
+    as touch "$DIR/end"
+    ends_with 0
+    in_file 12
 }
 
 @test "--io: what it takes, and when" {

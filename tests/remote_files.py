@@ -2,9 +2,11 @@
 
 Tells that it is ready, waits for the file "go", does WHAT and checks itself; exit status 0: all was right.
 """
+import ctypes
 import errno
 import mmap
 import os
+import resource
 import sys
 import threading
 import time
@@ -280,6 +282,141 @@ def shared():
         last = mmap.mmap(f.fileno(), 0)
         last[9997:] = b"end"
         os._exit(0)
+
+
+PAGE = 4096
+RW = mmap.PROT_READ | mmap.PROT_WRITE
+ANONYMOUS, MAP_FIXED, NO_FILE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, 0x10, 0xffffffff
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = libc.mremap.restype = ctypes.c_void_p
+
+
+def libc_call(function, *arguments):
+    """The result; OSError as from the os module."""
+    result = function(*[ctypes.c_ulong(a) for a in arguments])
+    if result in (-1, ctypes.c_void_p(-1).value):
+        raise OSError(ctypes.get_errno(), function.__name__)
+    return result
+
+
+def mapping(name, protection=RW, size=4 * PAGE, flags=os.O_RDWR):
+    """A file of that size, mapped shared; its address. The descriptor is closed."""
+    with open(name, "wb") as f:
+        f.write(b"a" * size)
+    f = os.open(name, flags)
+    at = libc_call(libc.mmap, 0, size, protection, mmap.MAP_SHARED, f, 0)
+    os.close(f)
+    return at
+
+
+def poke(at, text):
+    ctypes.memmove(at, text, len(text))
+
+
+def protection():
+    """A mapping for reading becomes one for writing: written back, or refused."""
+    for name, flags in ("plain", os.O_RDWR), ("plain", os.O_RDONLY), ("p.buf", os.O_RDONLY):
+        at = mapping(name, mmap.PROT_READ, flags=flags)
+        expect_error(errno.EACCES, libc_call, libc.mprotect, at, PAGE, RW)
+        expect_error(errno.EACCES, libc_call, libc.mprotect, at + PAGE, PAGE, RW)
+        libc_call(libc.mprotect, at, PAGE, mmap.PROT_READ)
+        libc_call(libc.munmap, at, 4 * PAGE)
+    at = mapping("p.buf", mmap.PROT_READ)
+    libc_call(libc.mprotect, at + PAGE, PAGE, RW)
+    poke(at + PAGE, b"one")
+    libc_call(libc.mprotect, at + PAGE, PAGE, mmap.PROT_READ)
+    libc_call(libc.munmap, at, 4 * PAGE)
+    assert content("p.buf") == b"a" * PAGE + b"one" + b"a" * (3 * PAGE - 3)
+    at = mapping("p.buf", mmap.PROT_READ)
+    with open("p.buf", "r+b") as f:
+        f.write(b"by another way")
+    libc_call(libc.munmap, at, 4 * PAGE)
+    assert content("p.buf").startswith(b"by another way")
+
+
+def parts():
+    """Mappings that are unmapped in part, moved, grown, shrunk, replaced."""
+    at = mapping("p.buf")
+    for page in range(4):
+        poke(at + page * PAGE, b"%d" % page)
+    expect_error(errno.EINVAL, libc_call, libc.munmap, at + 1, PAGE)
+    libc_call(libc.munmap, at + PAGE, 100)  # all of the page
+    assert content("p.buf")[PAGE:][:1] == b"1" and content("p.buf")[:1] == b"a"
+    poke(at, b"A"), poke(at + 2 * PAGE, b"C")
+    here = libc_call(libc.mmap, at + PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, NO_FILE, 0)
+    poke(here, b"not the file's")
+    libc_call(libc.msync, at, 4 * PAGE, 4)
+    assert [content("p.buf")[i * PAGE:][:1] for i in range(4)] == [b"A", b"1", b"C", b"3"]
+    poke(at + 3 * PAGE, b"D")
+    libc_call(libc.mmap, at + 3 * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, NO_FILE, 0)
+    assert content("p.buf")[3 * PAGE:][:1] == b"D"
+    libc_call(libc.madvise, at + 2 * PAGE, PAGE, mmap.MADV_DONTNEED)
+    poke(at, b"X")
+    expect_error(errno.EBADF, libc_call, libc.mmap, at, PAGE, RW, mmap.MAP_SHARED | MAP_FIXED, 99, 0)
+    moved = libc_call(libc.mremap, at + 2 * PAGE, PAGE, 2 * PAGE, 1)
+    poke(moved, b"E"), poke(moved + PAGE + 1, b"F")
+    libc_call(libc.munmap, moved, 2 * PAGE)
+    assert content("p.buf")[2 * PAGE:3 * PAGE] == b"E" + b"a" * (PAGE - 1)
+    assert content("p.buf")[3 * PAGE:] == b"DF" + b"a" * (PAGE - 2)
+    libc_call(libc.munmap, at, PAGE)
+    assert content("p.buf")[:2] == b"Xa"
+    at = mapping("q.buf")
+    poke(at + 3 * PAGE, b"cut off")
+    libc_call(libc.mremap, at, 4 * PAGE, PAGE, 0)
+    poke(at, b"kept")
+    libc_call(libc.munmap, at, PAGE)
+    assert content("q.buf") == b"kept" + b"a" * (3 * PAGE - 4) + b"cut off" + b"a" * (PAGE - 7)
+
+
+def held():
+    """The file of a mapping is not closed by a program that closes all that it does not know; nor is
+    there a limit in the way."""
+    closing = [lambda: libc_call(libc.close_range, 3, 0xffffffff, 0), lambda: libc_call(libc.close_range, 500, 600, 0),
+               lambda: [libc.close(fd) for fd in range(3, 1200)], lambda: [os.dup2(1, fd) for fd in range(500, 600)]]
+    for close in closing:
+        at, second = mapping("h.buf"), mapping("i.buf")
+        poke(at, b"hello"), poke(second, b"world")
+        close()
+        libc_call(libc.munmap, at, 4 * PAGE)
+        libc_call(libc.msync, second, 4 * PAGE, 4)
+        assert (content("h.buf")[:6], content("i.buf")[:6]) == (b"helloa", b"worlda")
+        libc_call(libc.close_range, 3, 0xffffffff, 0)
+    for limit in 512, 20:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+        at = mapping("h.buf")
+        poke(at, b"hello")
+        libc_call(libc.munmap, at, 4 * PAGE)
+        assert content("h.buf")[:6] == b"helloa"
+
+
+def full_mapping():
+    """The file system takes a part of what is written back: an error, and no success."""
+    libc_call(libc.munmap, mapping("small/m.buf", size=PAGE), PAGE)
+    os.truncate("small/m.buf", 64 * PAGE)
+    f = os.open("small/m.buf", os.O_RDWR)
+    at = libc_call(libc.mmap, 0, 64 * PAGE, RW, mmap.MAP_SHARED, f, 0)
+    with open("small/filler", "wb") as filler:
+        filler.write(b"x" * 10 * PAGE)
+    poke(at, b"hello" * PAGE)
+    expect_error(errno.ENOSPC, libc_call, libc.msync, at, 64 * PAGE, 4)
+    os.unlink("small/filler")
+    libc_call(libc.msync, at, 64 * PAGE, 4)
+    assert content("small/m.buf")[:5 * PAGE] == b"hello" * PAGE
+
+
+def steps():
+    """Writes a digit into a mapping each time that it is told to, and in the end leaves it to exit()."""
+    at = mapping("s.buf")
+    with open("mapped", "w"):
+        pass
+    for step in range(1, 10):
+        while not os.path.exists(f"step.{step}") and not os.path.exists("end"):
+            time.sleep(0.01)
+        poke(at + (step % 4) * PAGE + step, b"%d" % step)
+        if os.path.exists("end"):
+            break
+        with open(f"done.{step}", "w"):
+            pass
 
 
 with open(os.environ["READY"], "w"):

@@ -23,6 +23,12 @@ static void files(void)
     show("    private %d", other[0] == big[PAGE]);
     char *shared = (char *)SOME(mmap, NULL, PAGE, PROT_READ, MAP_SHARED, reader, 0);
     show_mapping("shared", shared, 64);
+    CALL(mprotect, shared, PAGE, PROT_READ | PROT_WRITE);
+    CALL(mprotect, shared, 0, PROT_READ | PROT_WRITE);
+    CALL(mprotect, shared + 1, PAGE, PROT_READ | PROT_WRITE);
+    CALL(pkey_mprotect, shared, 100, PROT_READ | PROT_WRITE, -1);
+    CALL(madvise, shared, PAGE, MADV_DONTNEED);
+    show_mapping("shared", shared, 64);
     memset(other, 0, PAGE);
     show("    fixed %d",
          SOME(mmap, at, PAGE, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, PAGE) == (long)at);
