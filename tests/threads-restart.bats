@@ -153,6 +153,53 @@ threading.waiting.start()"
     finish
 }
 
+@test "a thread in a vfork, which no signal reaches, is named, and all go on" {
+    gcc -O1 -w -x c -pthread -o "$DIR/vforking" - <<<'#include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static void *spawn(void *p) {
+    while (access("go", F_OK)) usleep(1000);
+    if (!vfork()) { while (access("stop", F_OK)) usleep(1000); _exit(0); }
+    wait(0);
+    return p;
+}
+int main(void) {
+    pthread_t thread;
+    pthread_create(&thread, 0, spawn, 0);
+    pthread_join(thread, 0);
+    return 0;
+}'
+    start_program "$DIR/vforking"
+    hijack
+    touch "$DIR/go"
+    wait_until eval 'grep -q "^[^)]*) D" /proc/$PID/task/*/stat'
+    started "$(pgrep -P "$PID")"
+    expect 1 gdb_hijack checkpoint "$PID" -o "$DIR/job.ckpt"
+    grep -q "thread [0-9]* (vforking) waits in the kernel where it cannot be interrupted" <<<"$errors" || complain "$errors"
+    finish
+}
+
+# It is another one's, who does nothing with it: a thread alone is stopped by a tracer only.
+@test "a thread that is stopped is named, and all go on" {
+    start_obedient
+    hijack
+    thread=$(thread_ids)
+    as "$PYTHON" -c 'import ctypes, os, sys, time
+tid = int(sys.argv[1])
+assert ctypes.CDLL(None).ptrace(ctypes.c_long(16), tid, None, None) == 0
+os.waitpid(tid, 0x40000000)
+while not os.path.exists(sys.argv[2]): time.sleep(0.005)' "$thread" "$DIR/enough" 3>&- &
+    tracer=$!
+    started "$tracer"
+    wait_until in_state t "$PID/task/$thread"
+    expect 1 gdb_hijack checkpoint "$PID" -o "$DIR/job.ckpt"
+    grep -q "thread $thread (obedient) is stopped" <<<"$errors" || complain "$errors"
+    touch "$DIR/enough"
+    wait "$tracer"
+    checkpoint
+    finish
+}
+
 @test "a thread with a working directory of its own is named" {
     start_obedient
     hijack

@@ -151,8 +151,11 @@ int main(void) { prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); for (;;) pause(); }'
     kill -KILL "$PID"
 }
 
-@test "a signal handler that goes back into a function's first instructions: not patched until it has" {
+# make_inside: a program whose handler of SIGUSR1, raised in its only thread or in a second one (an argument), will return into
+# the first instructions of read()
+make_inside() {
     cat >"$DIR/inside.c" <<'END'
+#include <pthread.h>
 #include <signal.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -166,26 +169,44 @@ static void handler(int s, siginfo_t *i, void *context)
     read(0, &byte, 1);
     uc->uc_mcontext.gregs[REG_RIP] = place;
 }
-int main(void)
+static void *enter(void *unused)
 {
-    struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO};
-    sigaction(SIGUSR1, &action, 0);
     raise(SIGUSR1);
     for (;;) pause();
+    return unused;
+}
+int main(int count, char **arguments)
+{
+    struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO};
+    pthread_t thread;
+    (void)arguments;
+    sigaction(SIGUSR1, &action, 0);
+    if (count > 1) pthread_create(&thread, 0, enter, 0), pause();
+    enter(0);
 }
 END
-    cc -D_GNU_SOURCE -O1 -o "$DIR/inside" "$DIR/inside.c"
+    cc -D_GNU_SOURCE -O1 -pthread -o "$DIR/inside" "$DIR/inside.c"
+}
+
+in_pipe_read() { grep -qE '^(anon_)?pipe_read' "/proc/$PID"/task/*/wchan; }
+
+# not_inside [second]: not patched until the thread is out of there
+not_inside() {
+    make_inside
     as mkfifo "$DIR/fifo"
     exec 9<>"$DIR/fifo"
-    IN=$DIR/fifo start_program "$DIR/inside"
-    wait_until grep -q ' pipe_read\|anon_pipe_read\|^pipe_read\|^anon_pipe_read' "/proc/$PID/wchan"
+    IN=$DIR/fifo start_program "$DIR/inside" "$@"
+    wait_until in_pipe_read
     snapshot before
     expect 1 gdb_hijack -q --wait 1 "$PID"
     grep -q 'in the first instructions of read' <<<"$errors"
     same
     echo >&9
-    wait_until grep -q pause "/proc/$PID/wchan"
+    wait_until not in_pipe_read
     hijack
     release
     kill -KILL "$PID"
 }
+
+@test "a signal handler that goes back into a function's first instructions: not patched until it has" { not_inside; }
+@test "the same in a thread that is not the first" { not_inside second; }
