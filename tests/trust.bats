@@ -210,3 +210,35 @@ not_inside() {
 
 @test "a signal handler that goes back into a function's first instructions: not patched until it has" { not_inside; }
 @test "the same in a thread that is not the first" { not_inside second; }
+
+@test "a signal handler that goes back into our stub of sigprocmask: not released until it has" {
+    gcc -O1 -w -x c -o "$DIR/within" - <<<'#include <signal.h>
+#include <unistd.h>
+static void handler(int s) { char byte; read(0, &byte, 1); }
+int main(void) {
+    sigset_t all, but_one;
+    sigfillset(&all);
+    sigfillset(&but_one);
+    sigdelset(&but_one, SIGUSR1);
+    sigprocmask(SIG_SETMASK, &all, 0);
+    signal(SIGUSR1, handler);
+    raise(SIGUSR1);
+    while (access("go", F_OK)) usleep(1000);
+    sigprocmask(SIG_SETMASK, &but_one, 0);
+    for (;;) pause();
+}'
+    as mkfifo "$DIR/fifo"
+    exec 9<>"$DIR/fifo"
+    IN=$DIR/fifo start_program "$DIR/within"
+    hijack
+    touch "$DIR/go"
+    wait_until in_pipe_read
+    checkpoint
+    expect 1 gdb_hijack release -q --wait 1 "$PID"
+    grep -q 'in a call that waits in our code' <<<"$errors" || complain "$errors"
+    echo >&9
+    wait_until not in_pipe_read
+    release
+    untraced
+    kill -KILL "$PID"
+}
