@@ -14,6 +14,7 @@
 #include "driver/remote_io.h"
 #include "driver/report.h"
 #include "stubs/frame.h"
+#include "stubs/policy.h"
 
 struct arguments {
     struct hijack_options options;
@@ -67,17 +68,12 @@ static const struct argp_option release_options_table[] = {
 /* Appends a line to the policy of files. */
 static void add_policy(struct arguments *a, const struct argp_state *state, const char *text)
 {
-    static const char *const words[] = {"remote", "buffer", "local"};
-    const char *equals = strrchr(text, '=');
-    size_t used = strlen(a->policy), known = 0;
-    for (size_t i = 0; equals && i < sizeof words / sizeof *words; i++)
-        known += strcmp(equals + 1, words[i]) == 0;
-    if (!known || equals == text || strchr(text, '\n'))
+    int error = policy_add(a->policy, sizeof a->policy, text);
+    if (error == -EINVAL)
         argp_error(state, "--io takes PATTERN=remote, PATTERN=buffer or PATTERN=local, not \"%s\"",
                    text);
-    if (used + strlen(text) + 2 > sizeof a->policy)
+    else if (error)
         argp_error(state, "too many --io");
-    snprintf(a->policy + used, sizeof a->policy - used, "%s\n", text);
     a->options.policy = a->policy;
 }
 

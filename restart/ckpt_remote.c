@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "restart/ckpt.h"
 #include "restart/ckpt_remote.h"
@@ -17,6 +18,7 @@
 #include "stubs/local.h"
 #include "stubs/mem.h"
 #include "stubs/net.h"
+#include "stubs/policy.h"
 #include "stubs/raw.h"
 #include "stubs/remote.h"
 #include "stubs/shared.h"
@@ -82,13 +84,10 @@ static void close_all(const struct fds_header *h)
 static void adopt_files(const struct fds_header *h)
 {
     const struct fds_entry *e = fds_entries(h);
-    for (uint32_t i = 0; i < h->count; i++) {
-        int shared = e[i].shares != e[i].number || h->flags & FDS_SHARING_UNKNOWN;
-        for (uint32_t k = i + 1; k < h->count; k++)
-            shared |= e[k].shares == e[i].number;
-        if (e[i].kind == FDS_REGULAR && !shared)
-            behind_adopt(e[i].number, fds_string(h, e[i].path), e[i].dev, e[i].inode);
-    }
+    for (uint32_t i = 0; i < h->count; i++)
+        if (e[i].kind == FDS_REGULAR && fds_is_alone(h, i) &&
+            policy_of(remote.policy, fds_string(h, e[i].path)) == POLICY_BUFFER)
+            behind_adopt(e[i].number, e[i].dev, e[i].inode);
 }
 
 /* --- the way of calls --- */
@@ -403,6 +402,20 @@ static void forget(struct remote_thread *t)
     channel_forget(&t->channel);
 }
 
+/* What the restart command said of files; else what holds in the image goes on. */
+static void follow_policy(void)
+{
+    static struct stat st;
+    if (!*hijack_params.policy)
+        return;
+    mem_copy_string(remote.policy, hijack_params.policy, sizeof remote.policy);
+    behind_forget();
+    for (long fd = 0; fd < HIJACK_BUFFERED; fd++)
+        if (hijack_params.buffered[fd / 64] >> fd % 64 & 1 &&
+            at_home(SYS_fstat, fd, (long)&st, 0) == 0)
+            behind_adopt(fd, st.st_dev, st.st_ino);
+}
+
 void remote_resume(void)
 {
     int32_t known = remote.mode == REMOTE_OFF ? resume_process.pid : remote.pid;
@@ -423,4 +436,5 @@ void remote_resume(void)
     remote.parent = resume_process.parent;
     remote.mode = hijack_params.remote;
     remote_limit(&resume_process.limits[RLIMIT_NOFILE]);
+    follow_policy();
 }

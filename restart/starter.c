@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "restart/starter.h"
+#include "stubs/policy.h"
 
 enum { REFUSED = 1, USAGE = 2, FAILED = 3 };
 
@@ -20,11 +21,12 @@ struct options {
     int rollback, accept_changed, away, remote, quiet, map;
     const char *socket;
     const char *image;
+    char policy[HIJACK_PATH_MAX]; /* lines of stubs/policy.h */
 };
 
 static const char usage[] =
     "usage: gdb-hijack restart [--fd N=PATH]... [--rollback-files] [--accept-changed-files] "
-    "[--away | --remote-io] [--shadow SOCKET] [-q] IMAGE\n"
+    "[--away | --remote-io [--io PATTERN=WHAT]...] [--shadow SOCKET] [-q] IMAGE\n"
     "This process becomes the program of the image; its exit status is the program's.\n"
     "  --fd N=PATH             open PATH as descriptor N\n"
     "  --rollback-files        cut files that have grown since the image back to their old size\n"
@@ -34,12 +36,30 @@ static const char usage[] =
     "image are not here\n"
     "      --remote-io         the program runs here, its shadow at home does its input and "
     "output\n"
+    "      --io PATTERN=WHAT   with --remote-io, of files that match: remote (each call is made at "
+    "home), buffer (only this program uses them), local (of this host)\n"
     "      --shadow SOCKET     where the shadow listens, if not where it did\n"
     "      --map               refused for now: memory mapped from the image would not behave as "
     "the "
     "program's own\n"
     "  -q, --quiet             no warnings\n"
     "      --help              this text\n";
+
+/* -1: not understood, and said so. */
+static int add_policy(struct options *o, const char *text)
+{
+    int error = policy_add(o->policy, sizeof o->policy, text);
+    if (!error)
+        return 0;
+    if (error == -EINVAL)
+        fprintf(
+            stderr,
+            "gdb-hijack: --io takes PATTERN=remote, PATTERN=buffer or PATTERN=local, not '%s'\n",
+            text);
+    else
+        fputs("gdb-hijack: too many --io\n", stderr);
+    return -1;
+}
 
 /* 0, or the exit status + 1 with which to end. */
 static int parse(struct options *o, int argc, char **argv)
@@ -49,6 +69,7 @@ static int parse(struct options *o, int argc, char **argv)
                                           {"accept-changed-files", 0, NULL, 'a'},
                                           {"away", 0, NULL, 'w'},
                                           {"remote-io", 0, NULL, 'i'},
+                                          {"io", 1, NULL, 'p'},
                                           {"shadow", 1, NULL, 's'},
                                           {"map", 0, NULL, 'm'},
                                           {"quiet", 0, NULL, 'q'},
@@ -65,6 +86,10 @@ static int parse(struct options *o, int argc, char **argv)
             o->away = 1;
         else if (c == 'i')
             o->remote = 1;
+        else if (c == 'p' && !add_policy(o, optarg))
+            continue;
+        else if (c == 'p')
+            return USAGE + 1;
         else if (c == 's')
             o->socket = optarg;
         else if (c == 'm')
@@ -74,7 +99,7 @@ static int parse(struct options *o, int argc, char **argv)
         else
             return fputs(usage, c == 'h' ? stdout : stderr), c == 'h' ? 1 : USAGE + 1;
     }
-    if (optind + 1 != argc || (o->away && (o->remote || o->socket)))
+    if (optind + 1 != argc || (o->away && (o->remote || o->socket)) || (*o->policy && !o->remote))
         return fputs(usage, stderr), USAGE + 1;
     o->image = argv[optind];
     return 0;
@@ -97,6 +122,16 @@ static int refuse_map(struct image *image)
     return image_fail(image, -ENOTSUP,
                       "--map is refused: memory mapped from '%s' would not behave as the program's "
                       "own (madvise, mremap); without --map it is read in, at the speed of a copy",
+                      image->path);
+}
+
+/* The program itself follows the policy. */
+static int check_policy(struct image *image, const struct options *o)
+{
+    if (!*o->policy || image->params_size == sizeof *image->params)
+        return 0;
+    return image_fail(image, -ENOTSUP,
+                      "'%s' was made by an older gdb-hijack, whose programs cannot be told --io",
                       image->path);
 }
 
@@ -128,6 +163,7 @@ static int restart(struct image *image, const struct options *o)
                                      .accept_changed = o->accept_changed,
                                      .away = o->away,
                                      .remote = o->remote,
+                                     .policy = *o->policy ? o->policy : NULL,
                                      .socket = o->socket,
                                      .process = image->process,
                                      .shadow = shadow,
@@ -171,7 +207,7 @@ int main(int argc, char **argv)
     int end = parse(&o, argc, argv);
     if (end)
         return end - 1;
-    if (image_open(&image, o.image) || (o.map && refuse_map(&image)))
+    if (image_open(&image, o.image) || (o.map && refuse_map(&image)) || check_policy(&image, &o))
         return complain(&image, REFUSED);
     return restart(&image, &o);
 }

@@ -41,6 +41,7 @@ struct image {
     struct image_process *process;
     struct image_thread *threads;
     struct hijack_params *params;
+    size_t params_size; /* in the image: an older one has less of them */
     void *fds;
     size_t map_count, file_count, run_count, string_size, fds_size, thread_count;
     uint64_t *place; /* of each map: where its memory stands until the restart library moves it */

@@ -490,6 +490,7 @@ int starter_fds_take(struct starter_fds *f, struct starter_fds_session *session,
         settle_identity(f->o.params, f->o.away || mode == REMOTE_AWAY);
         f->o.params->remote = (uint32_t)mode;
         session->remote = f->o.remote;
+        starter_fds_policy(f);
         if (f->with_shadow)
             keep_shadow(f, session);
         else if (!f->o.no_shadow)

@@ -34,6 +34,7 @@ struct starter_fds_options {
     int accept_changed; /* --accept-changed-files: take files as they are */
     int away;           /* --away: nothing of home is here */
     int remote;         /* --remote-io: descriptors stay with the shadow, which must be there */
+    const char *policy; /* --io: lines of stubs/policy.h; NULL: as in the image */
     const char *socket; /* --shadow: where it listens; NULL: where the image says */
     const struct image_process *process; /* of the image, for the shadow */
     int no_shadow;                       /* start no shadow for the restarted program */

@@ -91,6 +91,9 @@ void starter_fds_explain(struct starter_fds *f, struct control *c, int error);
 /* The shadow makes the program's calls from now on, with what the plans say. 0 or -errno. */
 int starter_fds_remain(struct starter_fds *f);
 
+/* Tells the program what --io said, and which descriptors are buffered by it. */
+void starter_fds_policy(struct starter_fds *f);
+
 /* --- starter_spawn.c: as hijack_start_shadow(), for this process. Its pid or -errno. --- */
 long starter_spawn_shadow(const struct hijack_params *params, const char *shadow);
 

@@ -13,6 +13,7 @@
 
 #include "restart/image.h"
 #include "restart/starter_fds_plan.h"
+#include "stubs/policy.h"
 #include "stubs/remote.h"
 
 /* --- is this home? --- */
@@ -121,4 +122,24 @@ int starter_fds_remain(struct starter_fds *f)
 {
     int error = begin(f);
     return error ? error : place_all(f);
+}
+
+/* --- files --- */
+
+static bool is_buffered(const struct starter_fds *f, uint32_t i)
+{
+    const struct fds_entry *e = entry_at(f, i);
+    return e->kind == FDS_REGULAR && e->number < HIJACK_BUFFERED &&
+           f->plans[i].source == FROM_SHADOW && fds_is_alone(f->h, i) &&
+           policy_of(f->o.policy, entry_path(f, e)) == POLICY_BUFFER;
+}
+
+void starter_fds_policy(struct starter_fds *f)
+{
+    struct hijack_params *params = f->o.params;
+    memset(params->buffered, 0, sizeof params->buffered);
+    snprintf(params->policy, sizeof params->policy, "%s", f->o.policy ? f->o.policy : "");
+    for (uint32_t i = 0; f->o.policy && i < f->h->count; i++)
+        if (is_buffered(f, i))
+            params->buffered[entry_at(f, i)->number / 64] |= 1ULL << entry_at(f, i)->number % 64;
 }

@@ -97,6 +97,17 @@ static void *copy_one(const struct note *note, size_t size)
     return note->size == size ? copy(note, size, &count) : NULL;
 }
 
+/* What an older image does not have is zero. */
+static bool take_params(struct image *i, const struct note *n)
+{
+    if (i->params || n->size < offsetof(struct hijack_params, policy) ||
+        n->size > sizeof *i->params || !(i->params = calloc(1, sizeof *i->params)))
+        return false;
+    memcpy(i->params, n->bytes, n->size);
+    i->params_size = n->size;
+    return true;
+}
+
 static bool take_note(struct image *i, const struct note *n)
 {
     switch (n->type) {
@@ -113,7 +124,7 @@ static bool take_note(struct image *i, const struct note *n)
     case IMAGE_NOTE_THREADS:
         return !i->threads && (i->threads = copy(n, sizeof *i->threads, &i->thread_count));
     case IMAGE_NOTE_PARAMS:
-        return !i->params && (i->params = copy_one(n, sizeof *i->params));
+        return take_params(i, n);
     case IMAGE_NOTE_FDS:
         return !i->fds && (i->fds = copy(n, 1, &i->fds_size));
     }

@@ -162,7 +162,7 @@ static void forget_rseq(void)
 static void set_params(const struct image *image)
 {
     struct hijack_params *params = memory_at(image, image->header.params);
-    *params = *image->params;
+    memcpy(params, image->params, image->params_size);
 }
 
 /* A release must end the shadow that the program has now. The old one goes on where it lived. */

@@ -16,8 +16,9 @@
 
 #include <stdint.h>
 
-#define HIJACK_AGENT_VERSION 2
+#define HIJACK_AGENT_VERSION 3
 #define HIJACK_PATH_MAX      4096
+#define HIJACK_BUFFERED      1024 /* descriptors with higher numbers never are (stubs/behind.h) */
 #define HIJACK_EXPORT        __attribute__((visibility("default")))
 
 /* Written by the driver before the first call, read-only for the agent afterwards except by a
@@ -40,6 +41,11 @@ struct hijack_params {
     char directory[HIJACK_PATH_MAX]; /* where the hijack was ordered; default images go there */
     char socket[108]; /* the shadow's control socket (sun_path), in the 0700 runtime directory */
     char shadow[HIJACK_PATH_MAX]; /* path of hijack-shadow */
+    /* Not in the images of version 2. Of a restart with remote I/O: what --io said, lines of
+     * stubs/policy.h, or empty: what holds in the image; and the descriptors that are buffered by
+     * it, a bit each. */
+    char policy[HIJACK_PATH_MAX];
+    uint64_t buffered[HIJACK_BUFFERED / 64];
 };
 extern struct hijack_params hijack_params;
 

@@ -20,7 +20,7 @@ struct place {
 static struct {
     int lock;
     uint32_t taken;
-    uint16_t held[AHEAD_FDS];
+    uint16_t held[HIJACK_BUFFERED];
     struct place places[PLACES];
 } all; /* zero at first: what is not needs to be written into the target */
 

@@ -17,8 +17,6 @@
 
 #include "stubs/remote.h"
 
-#define AHEAD_FDS 1024 /* descriptors with higher numbers are never buffered */
-
 /* The read's result; -EBUSY: to be made at home. */
 long ahead_read(struct remote_call *call, int fd, char *to, size_t size);
 

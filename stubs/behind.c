@@ -12,7 +12,7 @@
 #include "stubs/raw.h"
 #include "stubs/thread.h"
 
-#define FDS     AHEAD_FDS
+#define FDS     HIJACK_BUFFERED
 #define FILES   254
 #define ANOTHER 255 /* of a descriptor: none of `files` */
 
@@ -246,9 +246,9 @@ static int is_copy(long number, const long *args)
     return 0;
 }
 
-void behind_adopt(long fd, const char *path, uint64_t device, uint64_t inode)
+void behind_adopt(long fd, uint64_t device, uint64_t inode)
 {
-    if (fd < FDS && policy_of(remote.policy, path) == POLICY_BUFFER)
+    if (fd < FDS)
         begin(fd, device, inode);
 }
 

@@ -45,8 +45,9 @@ int behind_is_buffered(long fd);
 /* After a call that may have made descriptor `fd` a copy. */
 void behind_copied(long number, const long *args, long fd);
 
-/* Remote I/O begins, with a regular file open that no other descriptor of the program shares. */
-void behind_adopt(long fd, const char *path, uint64_t device, uint64_t inode);
+/* Remote I/O begins, with a regular file open that is to be buffered and that no other descriptor
+ * of the program shares. */
+void behind_adopt(long fd, uint64_t device, uint64_t inode);
 
 /* Everything is at home when this returns, and the ring unmapped: before a checkpoint, at the
  * program's end. */

@@ -122,6 +122,16 @@ static inline const char *fds_string(const struct fds_header *h, uint32_t offset
     return (const char *)(fds_locks(h) + h->locks) + offset;
 }
 
+/* Is entry `i` the program's only descriptor with that offset? */
+static inline int fds_is_alone(const struct fds_header *h, uint32_t i)
+{
+    const struct fds_entry *e = fds_entries(h);
+    int shared = e[i].shares != e[i].number || h->flags & FDS_SHARING_UNKNOWN;
+    for (uint32_t k = i + 1; k < h->count; k++)
+        shared |= e[k].shares == e[i].number;
+    return !shared;
+}
+
 /* Is this a well-formed table of `size` bytes? Everything that reads one asks first. */
 static inline int fds_valid(const void *table, size_t size)
 {

@@ -10,6 +10,7 @@
 #ifndef STUBS_POLICY_H
 #define STUBS_POLICY_H
 
+#include <errno.h>
 #include <stddef.h>
 
 enum policy { POLICY_REMOTE, POLICY_BUFFER, POLICY_LOCAL };
@@ -66,6 +67,40 @@ static inline enum policy policy_word(const char *word, const char *end)
     return word < end && *word == 'b'   ? POLICY_BUFFER
            : word < end && *word == 'l' ? POLICY_LOCAL
                                         : POLICY_REMOTE;
+}
+
+static inline int policy_same(const char *a, const char *b)
+{
+    while (*a && *a == *b)
+        a++, b++;
+    return *a == *b;
+}
+
+/* Appends what the user typed, PATTERN=WORD, to the lines in `text`. 0, -EINVAL: it is not that;
+ * -E2BIG: no room. */
+static inline int policy_add(char *text, size_t room, const char *typed)
+{
+    const char *equals = NULL, *end = typed;
+    size_t used = 0;
+    for (; *end; end++) {
+        if (*end == '\n')
+            return -EINVAL;
+        if (*end == '=')
+            equals = end;
+    }
+    if (!equals || equals == typed ||
+        !(policy_same(equals + 1, "remote") || policy_same(equals + 1, "buffer") ||
+          policy_same(equals + 1, "local")))
+        return -EINVAL;
+    while (text[used])
+        used++;
+    if (room - used < (size_t)(end - typed) + 2)
+        return -E2BIG;
+    while (*typed)
+        text[used++] = *typed++;
+    text[used++] = '\n';
+    text[used] = '\0';
+    return 0;
 }
 
 /* What `text`, the lines, says of `path`. */

@@ -168,6 +168,72 @@ END
     done
 }
 
+# --- what --io says there -----------------------------------------------------------------------------------------------
+
+@test "restart --remote-io --io: buffered files, open already or opened there; files of the host that it goes on at" {
+    away_or_skip
+    cat >"$DIR/there.py" <<'END'
+import os, time
+def wait(name):
+    open(name + ".here", "w").close()
+    while not os.path.exists(name): time.sleep(0.01)
+def fill(f, n):
+    for i in range(n): os.write(f, b"%07d\n" % i)
+old = os.open("old.buf", os.O_RDWR | os.O_CREAT)
+shared = os.open("shared.buf", os.O_RDWR | os.O_CREAT)
+copy = os.dup(shared)
+fill(old, 10)
+wait("away")
+os.path.exists("/begin")
+fill(old, 5000)
+new = os.open("new.buf", os.O_RDWR | os.O_CREAT)
+fill(new, 5000)
+os.lseek(new, 0, 0)
+read = b"".join(os.read(new, 8) for i in range(5000))
+os.path.exists("/end")
+assert read == b"".join(b"%07d\n" % i for i in range(5000))
+fill(shared, 10)
+fill(copy, 10)
+with open("/home/scratch/a", "w+") as f:
+    f.write(f"here")
+    f.seek(0)
+    assert f.read() == "here"
+wait("back")
+for f, n in (old, 5010), (new, 5000), (shared, 20):
+    assert os.lseek(f, 0, 1) == 8 * n == os.fstat(f).st_size
+fill(old, 10)
+END
+    start_program "$PYTHON" there.py
+    wait_until test -e "$DIR/away.here"
+    hijack_for_away
+    leave_home
+    as mkdir "$AWAY_HOME/scratch"
+    away_restart --remote-io --io '*.buf=buffer' --io '/home/scratch/*=local'
+    gdb_hijack trace "$PID" --json >"$DIR/trace" 2>"$DIR/trace.err" 3>&- &
+    started $!
+    wait_until test -s "$DIR/trace"
+    as touch "$DIR/away"
+    wait_until test -e "$DIR/back.here"
+    [ "$(cat "$AWAY_HOME/scratch/a")" = here ]
+    wait_until grep -q back.here "$DIR/trace"
+    [ "$(grep -c '"call": *"write"' "$DIR/trace")" = 20 ] # those of the file with two descriptors
+    [ "$(grep -c '"call": *"read"' "$DIR/trace")" -lt 10 ]
+    leave_away
+    go_home
+    as touch "$DIR/back"
+    ends_with 0
+    { seq -f %07.0f 0 9; seq -f %07.0f 0 4999; seq -f %07.0f 0 9; } | cmp - "$DIR/old.buf"
+    seq -f %07.0f 0 4999 | cmp - "$DIR/new.buf"
+    { seq -f %07.0f 0 9; seq -f %07.0f 0 9; } | cmp - "$DIR/shared.buf"
+}
+
+@test "restart --io: what it takes, and when" {
+    expect 2 gdb_hijack restart --io '*.x=buffer' job.ckpt
+    expect 2 gdb_hijack restart --remote-io --io '*.x=fast' job.ckpt
+    [[ $errors == *"PATTERN=local, not '*.x=fast'"* ]]
+    expect 2 gdb_hijack restart --remote-io --io =buffer job.ckpt
+}
+
 # --- connections --------------------------------------------------------------------------------------------------------
 
 # converses: the conversation goes on, by a thousand lines

@@ -67,9 +67,24 @@ static void test_first_line_decides(void **state)
     assert_int_equal(policy_of("a=b=local\n", "a=b"), POLICY_LOCAL);
 }
 
+static void takes_what_the_user_types(void **state)
+{
+    char text[24] = "";
+    (void)state;
+    assert_int_equal(policy_add(text, sizeof text, "*.log=buffer"), 0);
+    assert_int_equal(policy_add(text, sizeof text, "*.log=buffered"), -EINVAL);
+    assert_int_equal(policy_add(text, sizeof text, "=local"), -EINVAL);
+    assert_int_equal(policy_add(text, sizeof text, "local"), -EINVAL);
+    assert_int_equal(policy_add(text, sizeof text, "a\nb=local"), -EINVAL);
+    assert_int_equal(policy_add(text, sizeof text, "abc=remote"), -E2BIG);
+    assert_int_equal(policy_add(text, sizeof text, "a=b=local"), 0);
+    assert_string_equal(text, "*.log=buffer\na=b=local\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(takes_what_the_user_types),
         cmocka_unit_test(test_as_fnmatch),
         cmocka_unit_test(test_random_as_fnmatch),
         cmocka_unit_test(test_first_line_decides),
