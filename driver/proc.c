@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "driver/proc.h"
+#include "shadow/control.h"
 
 #define KERNEL_THREAD_FLAG 0x00200000 /* PF_KTHREAD, include/linux/sched.h */
 
@@ -76,7 +77,7 @@ static int read_stat(const char *text, struct proc_info *p)
     p->process_group = group;
     p->session = session;
     p->threads = threads;
-    p->start_time = start;
+    p->start_time = control_start_time(start);
     p->kernel_thread = flags & KERNEL_THREAD_FLAG;
     return 0;
 }

@@ -26,7 +26,7 @@ struct proc_info {
     pid_t process_group, session;
     uid_t real_uid, effective_uid, saved_uid;
     gid_t real_gid, effective_gid, saved_gid;
-    uint64_t start_time; /* field 22 of /proc/PID/stat: clock ticks since boot */
+    uint64_t start_time; /* control_start_time(): clock ticks since boot */
     int threads;
     bool kernel_thread;
     pid_t tracer; /* 0: none */

@@ -142,6 +142,20 @@ static long read_timers(void)
     return result;
 }
 
+static uint64_t read_clock(int clock)
+{
+    struct timespec now = {0};
+    raw(SYS_clock_gettime, clock, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static void read_clocks(void)
+{
+    p->clocks = (struct image_clocks){.monotonic = read_clock(CLOCK_MONOTONIC),
+                                      .monotonic_raw = read_clock(CLOCK_MONOTONIC_RAW),
+                                      .boottime = read_clock(CLOCK_BOOTTIME)};
+}
+
 static void read_limits(void)
 {
     for (int i = 0; i < 16; i++)
@@ -190,6 +204,7 @@ long ckpt_process(void)
     if ((result = read_stat()) || (result = read_auxv()) || (result = read_identity()) ||
         (result = read_timers()))
         return result;
+    read_clocks();
     read_actions();
     read_limits();
     read_attributes();

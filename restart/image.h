@@ -137,6 +137,11 @@ struct image_timer {
     struct itimerspec time;
 };
 
+/* In nanoseconds, read when no thread of the program ran any more. */
+struct image_clocks {
+    uint64_t monotonic, monotonic_raw, boottime;
+};
+
 /* prctl(PR_SET_MM_MAP)'s argument, spelt out because kernel headers differ. */
 struct image_layout {
     uint64_t start_code, end_code, start_data, end_data, start_brk, brk, start_stack;
@@ -171,6 +176,7 @@ struct image_process {
     uint64_t auxv[2 * IMAGE_AUXV_MAX];
     struct image_action actions[IMAGE_SIGNALS];
     struct itimerval interval[3];
+    struct image_clocks clocks;
     struct image_timer timers[IMAGE_TIMERS_MAX];
     uint32_t timer_count;
     uint32_t pending_count;

@@ -18,7 +18,7 @@ enum { REFUSED = 1, USAGE = 2, FAILED = 3 };
 struct options {
     const char *named[256];
     size_t named_count;
-    int rollback, accept_changed, away, remote, quiet, map;
+    int rollback, accept_changed, accept_clocks, away, remote, quiet, map;
     const char *socket;
     const char *image;
     char policy[HIJACK_PATH_MAX]; /* lines of stubs/policy.h */
@@ -26,11 +26,12 @@ struct options {
 
 static const char usage[] =
     "usage: gdb-hijack restart [--fd N=PATH]... [--rollback-files] [--accept-changed-files] "
-    "[--away | --remote-io [--io PATTERN=WHAT]...] [--shadow SOCKET] [-q] IMAGE\n"
+    "[--accept-clocks] [--away | --remote-io [--io PATTERN=WHAT]...] [--shadow SOCKET] [-q] IMAGE\n"
     "This process becomes the program of the image; its exit status is the program's.\n"
     "  --fd N=PATH             open PATH as descriptor N\n"
     "  --rollback-files        cut files that have grown since the image back to their old size\n"
     "  --accept-changed-files  take files as they are now\n"
+    "      --accept-clocks     let CLOCK_MONOTONIC go back where this machine's is behind\n"
     "      --away              this is another host: user, working directory and descriptors of "
     "the "
     "image are not here\n"
@@ -67,6 +68,7 @@ static int parse(struct options *o, int argc, char **argv)
     static const struct option longs[] = {{"fd", 1, NULL, 'f'},
                                           {"rollback-files", 0, NULL, 'r'},
                                           {"accept-changed-files", 0, NULL, 'a'},
+                                          {"accept-clocks", 0, NULL, 'c'},
                                           {"away", 0, NULL, 'w'},
                                           {"remote-io", 0, NULL, 'i'},
                                           {"io", 1, NULL, 'p'},
@@ -82,6 +84,8 @@ static int parse(struct options *o, int argc, char **argv)
             o->rollback = 1;
         else if (c == 'a')
             o->accept_changed = 1;
+        else if (c == 'c')
+            o->accept_clocks = 1;
         else if (c == 'w')
             o->away = 1;
         else if (c == 'i')
@@ -142,6 +146,8 @@ static int prepare(struct image *image, const struct starter_fds_options *o,
     int result;
     if ((result = starter_check(image)) || (result = process_check(image)))
         return result;
+    if (!image->accept_clocks && (result = clocks_check(image)))
+        return result;
     if ((result = starter_fds_check(o, image->fds, image->fds_size, fds, image->error,
                                     sizeof image->error)))
         return result;
@@ -171,6 +177,7 @@ static int restart(struct image *image, const struct options *o)
                                      .keep = kept,
                                      .keep_count = o->remote ? 2 : 1};
     image->accept_changed = o->accept_changed;
+    image->accept_clocks = o->accept_clocks;
     image->away = o->away || o->remote;
     if (o->remote) /* all descriptors below will be closed */
         image->errors = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
@@ -181,7 +188,11 @@ static int restart(struct image *image, const struct options *o)
         return complain(image, FAILED);
     if (*session.warning && !o->quiet)
         dprintf(image->errors, "gdb-hijack: %s\n", session.warning);
-    if (process_apply(image) == 0)
+    if (image->shift.user && !o->remote && !o->quiet)
+        dprintf(image->errors, "gdb-hijack: the program's clocks are ahead of this machine's and "
+                               "are shifted, in a user namespace of its own: files of other users "
+                               "and groups look like nobody's there\n");
+    if (process_apply(image) == 0 && clocks_shift(image) == 0)
         plan_go(image, &session);
     return complain(image, FAILED);
 }

@@ -30,6 +30,12 @@ struct memory_file {
     uint64_t size;
 };
 
+/* Seconds by which the program's clocks are to be ahead of this process's. */
+struct clocks_shift {
+    uint64_t monotonic, boottime;
+    bool user; /* it takes a user namespace, too */
+};
+
 struct image {
     int fd;
     const char *path;
@@ -47,8 +53,10 @@ struct image {
     uint64_t *place; /* of each map: where its memory stands until the restart library moves it */
     struct memory_file *memory_files;
     size_t memory_count;
+    struct clocks_shift shift;
     bool bridged;        /* the vdso of the image is replaced by system calls */
     bool accept_changed; /* --accept-changed-files */
+    bool accept_clocks;  /* --accept-clocks */
     bool away;           /* --away, --remote-io: user, directory and descriptors are not here */
     int errors;          /* for messages */
     char error[8192];
@@ -96,6 +104,12 @@ void *memory_at(const struct image *image, uint64_t address);
 int process_check(struct image *image);
 /* Working directory (but for away) and the like. What is not allowed is left as it is. */
 int process_apply(struct image *image);
+
+/* Are this machine's clocks behind the image's, and can they be shifted? Changes nothing; the shift
+ * is then in image.shift. starter_clocks.c. */
+int clocks_check(struct image *image);
+/* Takes this process into a time namespace that has that shift. It has no other thread any more. */
+int clocks_shift(struct image *image);
 
 /* Where in the image's memory ids of threads stand as owners of locks: *count of them, the caller's
  * to free. After memory_read(). starter_owners.c. */

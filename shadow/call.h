@@ -31,6 +31,10 @@ int64_t call_translate_result(struct plan *p, int64_t result);
 /* The set*id family acts on the whole process. False: it is none of it. */
 bool call_set_identity(const struct plan *p, int64_t *result);
 
+/* --- call_clocks.c --- */
+/* The moment at which a timerfd is to expire, by our clock (WIRE_MONOTONIC). */
+void call_clocks(struct plan *p);
+
 /* --- call_limits.c --- */
 /* RLIMIT_NOFILE is as the program set it, whatever we need besides. False: another call. */
 bool call_limits(struct plan *p, int64_t *result);

@@ -103,7 +103,7 @@ int control_end(struct control *c);
 struct control_process {
     uid_t uid; /* effective */
     gid_t gid;
-    uint64_t start_time; /* field 22 of stat */
+    uint64_t start_time; /* control_start_time() */
     pid_t innermost;     /* its pid as it sees itself */
     char state;          /* R, S, D, T, t, Z, X */
     int threads;
@@ -113,6 +113,11 @@ struct control_process {
 
 /* 0, or -ESRCH. */
 int control_process(pid_t pid, struct control_process *out);
+
+/* /proc/PID/stat's field 22, in clock ticks since the boot, as everybody on this machine agrees on
+ * it: the kernel shows it by the clock of who reads, and a program restarted with shifted clocks,
+ * its tools and its shadow need not have the same (time_namespaces(7)). */
+uint64_t control_start_time(uint64_t shown);
 
 /* Whether the in-target library is mapped in it: it was hijacked, whether its shadow lives or not.
  */

@@ -32,7 +32,7 @@ static int parse_stat(char *text, struct control_process *out)
         field = strchr(field + 1, ' ');
     if (!field)
         return -ESRCH;
-    out->start_time = strtoull(field, NULL, 10);
+    out->start_time = control_start_time(strtoull(field, NULL, 10));
     return 0;
 }
 

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "shadow/control.h"
 #include "shadow/shadow.h"
 
 #define EXITING 0x4 /* PF_EXITING of the kernel's sched.h */
@@ -42,7 +43,7 @@ static int read_stat(pid_t pid, struct stat_fields *out)
     }
     if (!field)
         return -ESRCH;
-    out->start_time = strtoull(field, NULL, 10);
+    out->start_time = control_start_time(strtoull(field, NULL, 10));
     return 0;
 }
 

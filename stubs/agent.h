@@ -29,7 +29,7 @@ struct hijack_params {
     uint32_t size;       /* sizeof(struct hijack_params) */
     int32_t signal;      /* the checkpoint signal, e.g. 63 */
     int32_t pid;         /* this process, as it sees itself (innermost pid namespace) */
-    uint64_t start_time; /* field 22 of /proc/PID/stat: with pid, the identity of a process */
+    uint64_t start_time; /* control_start_time(): with pid, the identity of a process */
     int64_t
         rseq_offset; /* glibc's __rseq_offset (from the thread pointer), used when rseq_size != 0 */
     uint32_t rseq_size;      /* length that libc registered, 0: none */

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "stubs/agent.h"
 #include "stubs/channel.h"
@@ -175,6 +176,21 @@ static void wait_room(const struct channel *c, uint64_t mask)
         remote_let_end(mask);
 }
 
+static uint64_t clock_now(int clock)
+{
+    struct timespec now = {0};
+    raw(SYS_clock_gettime, clock, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static void tell_clocks(struct wire_request *request)
+{
+    if (request->number != __NR_timerfd_settime)
+        return;
+    request->args[WIRE_MONOTONIC] = clock_now(CLOCK_MONOTONIC);
+    request->args[WIRE_BOOTTIME] = clock_now(CLOCK_BOOTTIME);
+}
+
 static int send_request(struct channel *c, uint64_t mask)
 {
     struct {
@@ -186,6 +202,7 @@ static int send_request(struct channel *c, uint64_t mask)
     head.header.epoch = line.epoch;
     head.header.channel = c->number;
     head.request = c->call.request;
+    tell_clocks(&head.request);
     struct msghdr m = message(c, &head, sizeof head, c->call.in, c->call.in_count);
     while (left) {
         long sent = raw(SYS_sendmsg, c->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);

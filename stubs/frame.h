@@ -86,7 +86,7 @@ struct frame_header {
 
 struct frame_start {
     uint8_t key[FRAME_KEY];
-    uint64_t start_time; /* of the application: field 22 of /proc/PID/stat */
+    uint64_t start_time; /* of the application: control_start_time() */
     int32_t pid;         /* as it sees itself */
     int32_t signal;      /* takes a checkpoint */
     int32_t dumpable;    /* prctl(PR_GET_DUMPABLE) */

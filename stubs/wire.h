@@ -45,6 +45,11 @@
 
 #define WIRE_BAD 2u /* an argument, see above */
 
+/* Arguments of timerfd_settime that the kernel has not: the program's CLOCK_MONOTONIC and
+ * CLOCK_BOOTTIME when the request is sent, in nanoseconds, which need not be the shadow's. */
+#define WIRE_MONOTONIC 4
+#define WIRE_BOOTTIME  5
+
 #define WIRE_CLAMPED                                                                               \
     1u /* request: the program asked for more: than WIRE_DATA bytes, than FD_SETSIZE descriptors   \
         */

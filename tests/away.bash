@@ -7,10 +7,12 @@
 # The flow is: `away_possible || skip`, `away_root`, then `away_run COMMAND...`, or `away_restart OPTION...` for what
 # lib.bash's `restart` does at home. Needs lib.bash and its work_begin. $AWAY is the root as home sees it, $AWAY_HOME a
 # directory of it that belongs to the user there; AWAY_BINDS is an array of files and directories of home (a shadow's
-# socket, a place for results) that are seen there under the same name, AWAY_USER the number of the user there.
+# socket, a place for results) that are seen there under the same name, AWAY_USER the number of the user there, AWAY_CLOCKS options of
+# unshare for a time namespace (tests/hosts.bash).
 
 AWAY_USER=${AWAY_USER:-4242}
 AWAY_BINDS=()
+AWAY_CLOCKS=()
 
 # Can the test's user make namespaces here?
 away_possible() {
@@ -82,7 +84,7 @@ exit $?'
 away_exec() {
     as_prefix
     exec "${AS[@]}" env -i PATH="$PATH" HOME=/home LC_ALL=C unshare --user --map-root-user \
-        --mount --pid --net --ipc --uts --fork --kill-child \
+        --mount --pid --net --ipc --uts "${AWAY_CLOCKS[@]}" --fork --kill-child \
         sh -c "$away_enter" away "$AWAY" "$AWAY_USER" "${#AWAY_BINDS[@]}" "${AWAY_BINDS[@]}" "$@"
 }
 

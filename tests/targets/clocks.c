@@ -2,6 +2,11 @@
  * clocks.c - every function of the vdso, by libc and by the vdso's own symbols (looked up before
  * the checkpoint, kept over it), against the system call of the same name.
  *
+ * Those that count from the boot never go back, from one look to the next, and so over a restart.
+ *
+ * clocks waits: it is forever waiting, a tenth of a second each time, for a moment of such a clock,
+ * in each way that there is. None comes back too early, and each does come back.
+ *
  * clocks within: the checkpoint signal interrupts it within the vdso, where a function writes its
  * result to memory that is not accessible until that signal is pending.
  */
@@ -11,11 +16,13 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/timerfd.h>
 #include <ucontext.h>
 
 #include "tests/targets/target.h"
 
-#define CHECKPOINT 63 /* the signal: gdb-hijack takes the highest that is free */
+#define WAIT_BITSET (9 | 128) /* FUTEX_WAIT_BITSET, private; musl has no linux/futex.h */
+#define CHECKPOINT  63        /* the signal: gdb-hijack takes the highest that is free */
 
 static int (*vdso_gettime)(clockid_t, struct timespec *);
 static int (*vdso_getres)(clockid_t, struct timespec *);
@@ -55,6 +62,33 @@ static void find_all(void)
 static double seconds(const struct timespec *t)
 {
     return (double)t->tv_sec + (double)t->tv_nsec / 1e9;
+}
+
+/* Coarse ones lag behind by a tick, each behind itself only. */
+static void check_forward(const char *what, int (*get)(clockid_t, struct timespec *), clockid_t c)
+{
+    static struct timespec last[16];
+    struct timespec now = {0};
+    get(c, &now);
+    CHECK(seconds(&now) >= seconds(&last[c]), "%s: clock %d goes back, from %.9f to %.9f", what, c,
+          seconds(&last[c]), seconds(&now));
+    last[c] = now;
+}
+
+static int call_gettime(clockid_t c, struct timespec *t)
+{
+    return (int)syscall(SYS_clock_gettime, c, t);
+}
+
+static void check_all_forward(void)
+{
+    static const clockid_t clocks[] = {CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_MONOTONIC_COARSE,
+                                       CLOCK_BOOTTIME};
+    for (size_t i = 0; i < sizeof clocks / sizeof *clocks; i++) {
+        check_forward("clock_gettime", clock_gettime, clocks[i]);
+        check_forward("the vdso's clock_gettime", vdso_gettime, clocks[i]);
+        check_forward("the system call", call_gettime, clocks[i]);
+    }
 }
 
 static void check_gettime(const char *what, int (*get)(clockid_t, struct timespec *), clockid_t c)
@@ -101,6 +135,93 @@ static void check_rest(void)
     CHECK(!vdso_getrandom || memcmp(bytes, none, sizeof none) != 0, "getrandom wrote nothing");
 }
 
+/* --- waits --- */
+
+static int sleep_until(clockid_t clock, const struct timespec *until)
+{
+    return clock_nanosleep(clock, TIMER_ABSTIME, until, NULL);
+}
+
+static int wait_until(clockid_t clock, const struct timespec *until)
+{
+    static int word;
+    (void)clock;
+    return syscall(SYS_futex, &word, WAIT_BITSET, 0, until, NULL, ~0u) == -1 && errno == ETIMEDOUT
+               ? 0
+               : -1;
+}
+
+static int timerfd_until(clockid_t clock, const struct timespec *until)
+{
+    uint64_t count;
+    int fd = timerfd_create(clock, 0);
+    int result =
+        timerfd_settime(fd, TFD_TIMER_ABSTIME, &(struct itimerspec){.it_value = *until}, NULL);
+    if (!result)
+        result = read(fd, &count, sizeof count) == sizeof count ? 0 : -1;
+    close(fd);
+    return result;
+}
+
+static int timer_until(clockid_t clock, const struct timespec *until)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    sigset_t one;
+    timer_t timer;
+    int got;
+    sigemptyset(&one);
+    sigaddset(&one, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &one, NULL);
+    if (timer_create(clock, &event, &timer) ||
+        timer_settime(timer, TIMER_ABSTIME, &(struct itimerspec){.it_value = *until}, NULL))
+        return -1;
+    while ((got = sigwaitinfo(&one, NULL)) < 0 && errno == EINTR)
+        ;
+    timer_delete(timer);
+    return got == SIGUSR1 ? 0 : -1;
+}
+
+/* A timerfd is the shadow's while the program is not there, and goes on by the time that passes. */
+static const struct {
+    const char *name;
+    clockid_t clock;
+    int (*until)(clockid_t, const struct timespec *);
+    int passes;
+} waits[] = {
+    {"clock_nanosleep", CLOCK_MONOTONIC, sleep_until, 0},
+    {"clock_nanosleep", CLOCK_BOOTTIME, sleep_until, 0},
+    {"futex", CLOCK_MONOTONIC, wait_until, 0},
+    {"timer_settime", CLOCK_MONOTONIC, timer_until, 0},
+    {"timer_settime", CLOCK_BOOTTIME, timer_until, 0},
+    {"timerfd_settime", CLOCK_MONOTONIC, timerfd_until, 1},
+    {"timerfd_settime", CLOCK_BOOTTIME, timerfd_until, 1},
+};
+
+static void check_wait(size_t i)
+{
+    struct timespec now, until;
+    clock_gettime(waits[i].clock, &until);
+    until.tv_nsec += 100000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    CHECK(waits[i].until(waits[i].clock, &until) == 0, "%s: errno %d", waits[i].name, errno);
+    clock_gettime(waits[i].clock, &now);
+    CHECK(seconds(&now) >= seconds(&until) || waits[i].passes,
+          "%s of clock %d is too early: %.9f, not %.9f", waits[i].name, waits[i].clock,
+          seconds(&now), seconds(&until));
+}
+
+static void be_waiting(void)
+{
+    ready();
+    for (size_t i = 0; !stop_asked() && !differences; i++) {
+        check_wait(i % (sizeof waits / sizeof *waits));
+        check_all_forward();
+    }
+}
+
+/* --- within --- */
+
 static struct timeval *closed;
 
 static void on_fault(int signal, siginfo_t *info, void *context)
@@ -143,12 +264,18 @@ static void be_within(void)
 int main(int argc, char **argv)
 {
     find_all();
+    check_all_forward();
+    if (argc > 1 && !strcmp(argv[1], "waits")) {
+        be_waiting();
+        return finish();
+    }
     if (argc > 1 && !strcmp(argv[1], "within")) {
         be_within();
         return finish();
     }
     ready();
     do {
+        check_all_forward();
         check_clocks();
         check_rest();
         rest(1);
