@@ -53,7 +53,7 @@ hosted = $(addprefix $(BUILD)/hosted/,$(addsuffix .o,$(1)))
 bare   = $(addprefix $(BUILD)/bare/,$(addsuffix .o,$(1)))
 
 # Goals that install packages first do so in a make of their own: nothing is to be built meanwhile.
-.PHONY: all demo check check-san lint install uninstall clean packages bench FORCE
+.PHONY: all demo check check-root check-san lint install uninstall clean packages bench FORCE
 all: $(OUT)
 
 $(BUILD)/hosted/%.o: %
@@ -129,6 +129,11 @@ check:
 	scripts/packages.sh build run demo check
 	$(MAKE) tests
 	CMOCKA_MESSAGE_OUTPUT=TAP BATS_TEST_TIMEOUT=600 BUILD=$(abspath $(BUILD)) $(PROVE) --timer $(if $(V),-v) $(unit_bin) $(or $(TESTS),$(wildcard tests/*.bats))
+	$(if $(TESTS),,[ "$$(id -u)" != 0 ] || $(MAKE) check-root)
+# The home path of root's programs: tests tagged as-root, a few rounds of each. Without root there is nothing to do.
+check-root:
+	WHO=root ROUNDS=1 MOMENTS=1 BATS_TEST_TIMEOUT=600 BUILD=$(abspath $(BUILD)) $(PROVE) --timer $(if $(V),-v) \
+	    -e 'bats --filter-tags as-root' $(shell grep -l 'tags=as-root' tests/*.bats)
 demo:
 	scripts/packages.sh build run demo
 	$(MAKE) all

@@ -1,5 +1,6 @@
 #!/bin/bash
-# usage: soak-alloc.sh [ROUNDS]   ROUNDS (1000) hijacks and releases of a program that does nothing but malloc, free and printf
+# usage: soak-alloc.sh [ROUNDS]   ROUNDS (1000) hijacks and releases of a program that does nothing but malloc, free and printf.
+# WHO=root: root's programs.
 set -u
 # shellcheck source=scripts/soak.bash
 . "$(dirname "$0")/soak.bash"

@@ -1,5 +1,6 @@
 #!/bin/bash
-# usage: soak-blocked.sh [ROUNDS [CALL...]]   each call: ROUNDS (200) hijacks, checkpoints, releases of one that blocks in it
+# usage: soak-blocked.sh [ROUNDS [CALL...]]   each call: ROUNDS (200) hijacks, checkpoints, releases of one that blocks in it.
+# WHO=root: root's programs.
 set -u
 # shellcheck source=scripts/soak.bash
 . "$(dirname "$0")/soak.bash"

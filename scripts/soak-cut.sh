@@ -1,7 +1,7 @@
 #!/bin/bash
 # usage: soak-cut.sh [CUTS [SEED]]   programs with remote I/O whose connections to the shadow are cut at CUTS (1000) places each:
 # small frames, large ones, the door's as well, musl, with CUTS / 5 checkpoints meanwhile, and with CUTS / 50 times that the
-# program leaves and comes back. No record may be lost, doubled or reordered.
+# program leaves and comes back. No record may be lost, doubled or reordered. WHO=root: root's programs.
 set -u
 # shellcheck source=scripts/soak.bash
 . "$(dirname "$0")/soak.bash"

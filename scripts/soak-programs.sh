@@ -1,6 +1,7 @@
 #!/bin/bash
 # usage: soak-programs.sh [MOMENTS [PROGRAM...]]   real programs: hijacked, checkpointed with --exit and restarted at MOMENTS
 # (20) random moments each; the outcome must be the undisturbed one. SEED makes the moments the same again.
+# WHO=root: root's programs.
 set -u
 # shellcheck source=scripts/soak.bash
 . "$(dirname "$0")/soak.bash"

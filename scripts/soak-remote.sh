@@ -2,7 +2,7 @@
 # usage: soak-remote.sh [MOMENTS [PROGRAM...]]   real programs with remote I/O, at MOMENTS (20) random moments each; every outcome
 # must be the undisturbed one. Each program is taken three ways: --remote-io from the hijack on; hijacked, checkpointed and
 # restarted away (tests/away.bash), where it ends; from home to away and back until it ends. SEED makes the moments the same
-# again.
+# again. WHO=root: root's programs.
 set -u
 # shellcheck source=scripts/soak.bash
 . "$(dirname "$0")/soak.bash"

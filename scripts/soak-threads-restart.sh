@@ -1,6 +1,7 @@
 #!/bin/bash
 # usage: soak-threads-restart.sh [ROUNDS [TARGET...]]   programs with threads: each is hijacked, then ROUNDS (200) times
 # checkpointed, killed and restarted at a random moment, and checks itself in the end. Then 1000 threads, with their times.
+# WHO=root: root's programs.
 set -u
 # shellcheck source=scripts/soak.bash
 . "$(dirname "$0")/soak.bash"

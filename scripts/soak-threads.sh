@@ -1,6 +1,6 @@
 #!/bin/bash
 # usage: soak-threads.sh [ROUNDS [TARGET...]]   programs with threads: ROUNDS (200) hijacks and releases of each; then how long
-# they stood still for the hijack
+# they stood still for the hijack. WHO=root: root's programs.
 set -u
 # shellcheck source=scripts/soak.bash
 . "$(dirname "$0")/soak.bash"

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # soak.bash - what the soak scripts share: the tests' library, one line of figures for each subject, a status at the end.
-# The tests do the same with few rounds; these take the counts as arguments. BUILD names the build directory.
+# The tests do the same with few rounds; these take the counts as arguments. BUILD names the build directory; WHO whose
+# programs they are: an ordinary user's, which is also made when root runs the script, or root's (WHO=root).
 
 # shellcheck source=tests/lib.bash
 . "$(dirname "${BASH_SOURCE[0]}")/../tests/lib.bash"

@@ -107,6 +107,7 @@ each_step_fails() {
     finish
 }
 
+# bats test_tags=as-root
 @test "each step fails in turn: rolled back, status 3; before the first change status 1" {
     start_blocked epoll_wait
     each_step_fails
@@ -114,6 +115,11 @@ each_step_fails() {
 
 @test "each step fails in turn, with threads" {
     start_target threads_blocked
+    each_step_fails
+}
+
+@test "each step fails in turn, on a program linked to musl" {
+    BLOCKED=musl/blocked start_blocked epoll_wait
     each_step_fails
 }
 
@@ -142,6 +148,10 @@ mutator_killed() {
     mutator_killed start_blocked epoll_wait
 }
 
+@test "the mutator is killed at each step in turn, on a program linked to musl" {
+    BLOCKED=musl/blocked mutator_killed start_blocked epoll_wait
+}
+
 @test "the mutator is killed at each step in turn, with threads" {
     mutator_killed start_target threads_blocked
 }
@@ -161,6 +171,7 @@ mutator_killed() {
     done
 }
 
+# bats test_tags=as-root
 @test "the shadow is killed: the program goes on, a checkpoint still works or says why not" {
     start_blocked read
     hijack

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # At home nothing shows: descriptors, processes and threads of a hijacked program behave as without a hijack.
+# bats file_tags=as-root
 
 load lib
 

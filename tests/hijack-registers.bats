@@ -7,6 +7,7 @@ load lib
 setup() { work_begin; }
 teardown() { work_end; }
 
+# bats test_tags=as-root
 @test "general registers, flags, x87, SSE, AVX, AVX-512 live in a loop" {
     start_target registers
     rounds "${ROUNDS:-5}" same
@@ -34,6 +35,7 @@ teardown() { work_end; }
     finish
 }
 
+# bats test_tags=as-root
 @test "the red zone after a restart" {
     start_target redzone
     hijack

@@ -6,12 +6,14 @@ load lib
 setup() { work_begin; }
 teardown() { work_end; }
 
+# bats test_tags=as-root
 @test "a program with its own SIGTRAP and SIGSEGV handlers" {
     start_target handlers
     rounds "${ROUNDS:-5}" same_but_maps_and_mask
     finish
 }
 
+# bats test_tags=as-root
 @test "a signal every millisecond: each counted, no EINTR" {
     start_target ticker
     rounds "${ROUNDS:-5}" same_but_maps_and_mask
@@ -38,12 +40,14 @@ teardown() { work_end; }
     finish
 }
 
+# bats test_tags=as-root
 @test "mask, dispositions, pending signals, timers, limits, names: as set" {
     start_target mask "$DIR"
     rounds "${ROUNDS:-2}" same
     finish
 }
 
+# bats test_tags=as-root
 @test "a raw kill takes a checkpoint, named after process and start time, where the hijack was ordered" {
     start_blocked nanosleep
     hijack
@@ -55,6 +59,7 @@ teardown() { work_end; }
     finish
 }
 
+# bats test_tags=as-root
 @test "another signal than the usual one" {
     start_blocked read
     expect 0 gdb_hijack -q --signal 62 "$PID"

@@ -210,6 +210,14 @@ release() { expect 0 gdb_hijack release -q "$PID"; }
 # checkpoint OPTION...: of $PID to $DIR/job.ckpt
 checkpoint() { expect 0 gdb_hijack checkpoint "$PID" -o "$DIR/job.ckpt" "$@"; }
 
+# checkpoint_by_hand: by a raw signal, which brings no request, to $DIR/job.ckpt in the end
+checkpoint_by_hand() {
+    local name
+    name=$DIR/hijack.$PID.$(birth "$PID").ckpt
+    kill -s "${SIGNAL:-63}" "$PID" || complain "process $PID has ended" || return 1
+    wait_until test -e "$name" && mv "$name" "$DIR/job.ckpt"
+}
+
 # checkpoint_exit: ... and the program ends. A target that is a child of another is not ours to wait for.
 checkpoint_exit() {
     checkpoint --exit || return 1

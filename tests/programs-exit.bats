@@ -31,8 +31,10 @@ survives() {
 
 @test "gawk" { survives gawk; }
 @test "bc" { survives bc; }
+# bats test_tags=as-root
 @test "python3, reading and writing files" { survives python3; }
 @test "perl" { survives perl; }
+# bats test_tags=as-root
 @test "sqlite3 with an open transaction" { survives sqlite3; }
 @test "gzip of a large file" { survives gzip; }
 @test "glpsol" { survives glpsol; }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # Ten generations: checkpointed with --exit and restarted ten times; no residue, the address map does not grow.
+# bats file_tags=as-root
 
 load lib
 
@@ -42,6 +43,16 @@ generations() {
     generations
     [ "$(mappings)" -eq "$third" ]
     finish
+}
+
+@test "all descriptors and memory of a program linked to musl, ten times over" {
+    for target in "descriptors $DIR" "lots 8"; do
+        # shellcheck disable=SC2086 # a name and its arguments
+        start_target musl/$target
+        generations
+        [ "$(mappings)" -eq "$third" ]
+        finish
+    done
 }
 
 @test "a restarted program can be released" {

@@ -83,8 +83,10 @@ checkpoint_and_kill() {
 
 @test "python3, reading and writing files" { writes python3; }
 @test "gzip of a large file" { writes gzip; }
+# bats test_tags=as-root
 @test "sqlite3 with an open transaction" { writes sqlite3; }
 
+# bats test_tags=as-root
 @test "nothing changed: restarts without options" {
     start_killed_worker
     restart
@@ -149,6 +151,7 @@ is_locked() { grep -q "^[0-9]*: FLOCK .*:$(stat -c %i "$1") " /proc/locks; }
     worker_is_right
 }
 
+# bats test_tags=as-root
 @test "a file has grown: refused by name, cut back with --rollback-files" {
     start_killed_worker
     size=$(stat -c %s "$DIR/log")
@@ -204,6 +207,7 @@ sys.exit(23)'
     ends_with 23
 }
 
+# bats test_tags=as-root
 @test "a checkpoint is never half there: a full disk, RLIMIT_FSIZE; the older image stays" {
     start_blocked read
     hijack

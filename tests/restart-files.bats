@@ -23,6 +23,7 @@ goes_on() {
     finish
 }
 
+# bats test_tags=as-root
 @test "libhijack.so has another date" {
     start_target alloc
     hijack
@@ -57,6 +58,7 @@ goes_on() {
     goes_on
 }
 
+# bats test_tags=as-root
 @test "libhijack.so is replaced while the program runs" {
     start_target alloc
     hijack
@@ -125,6 +127,7 @@ END
     finish
 }
 
+# bats test_tags=as-root
 @test "a library deleted while the program runs keeps its name; release works after the restart" {
     start_with_library
     rm "$DIR/libone.so"

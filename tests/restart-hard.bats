@@ -18,6 +18,7 @@ from_image() {
     hijack && checkpoint && kill_it && restart_ready --rollback-files && finish
 }
 
+# bats test_tags=as-root
 @test "guard pages within mappings of files, one of them deleted" {
     start "$TARGETS/corners" guards
     wait_until test -e "$DIR/ready" -o ! -e "/proc/$MAIN/exe"
@@ -41,6 +42,7 @@ from_image() {
     from_image
 }
 
+# bats test_tags=as-root
 @test "a restart without address randomisation leaves the stack its room" {
     start_target corners stack
     hijack
@@ -67,6 +69,7 @@ from_image() {
     grep -q 'went on writing to it.*--accept-changed-files' "$DIR/err"
 }
 
+# bats test_tags=as-root
 @test "a shared mapping in tmpfs, of a program that ended with its image" {
     [ "$(stat -f -c %T /dev/shm)" = tmpfs ] || skip "no tmpfs in /dev/shm"
     MEMORY=$(mktemp -d /dev/shm/hijack-test.XXXXXX)
@@ -140,6 +143,7 @@ END
     finish
 }
 
+# bats test_tags=as-root
 @test "an interval timer whose signal is pending during the checkpoint goes on" {
     for ((n = 0; n < 5; n++)); do
         start_target corners interval

@@ -10,6 +10,7 @@ no_trace_of_us() { not grep -q libhijack "/proc/$PID/maps"; }
 
 # The program computes, on the same processor as its shadow, which runs only when nobody else wants to: it goes on before
 # the shadow does, unless the restart waits for that.
+# bats test_tags=as-root
 @test "after --exit and restart the program's locks and pipes are its own at once" {
     cat >"$DIR/quick.py" <<'END'
 import fcntl, os
@@ -43,6 +44,7 @@ END
     [ "$(cat "$DIR/out")" = "b''" ] || complain "$(cat "$DIR/out")"
 }
 
+# bats test_tags=as-root
 @test "release after a restart that started a new shadow: nothing of us is left, no shadow either" {
     start_target alloc
     hijack

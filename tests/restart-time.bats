@@ -51,6 +51,28 @@ keeps_its_time_in_the_image() {
 @test "clock_nanosleep with a rem" { keeps_its_time_in_the_image clock_nanosleep_rem; }
 @test "futex" { keeps_its_time_in_the_image futex; }
 
+# A signal sent by hand does not bring the time that the call has waited: it begins anew, and never ends early.
+begins_anew_by_hand() {
+    local TIME=5000
+    begun=$(now_ms)
+    start_target timeout "$1" $TIME
+    hijack
+    wait_until is_blocked "$PID"
+    checkpoint_by_hand
+    gone=$(($(now_ms) - begun))
+    kill -KILL "$PID"
+    wait_until is_gone "$PID"
+    restarted=$(now_ms)
+    restart
+    touch "$DIR/stop"
+    ends_with 0
+    [ $(($(now_ms) - restarted)) -ge $((TIME - gone)) ] || complain "too early"
+}
+
+@test "by hand: poll" { begins_anew_by_hand poll; }
+@test "by hand: epoll_wait" { begins_anew_by_hand epoll_wait; }
+@test "by hand: nanosleep" { begins_anew_by_hand nanosleep; }
+
 # The image of an image: what was shortened once is shortened again.
 @test "poll, through two images" {
     blocked_for_some_time poll

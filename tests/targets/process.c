@@ -77,8 +77,9 @@ static void vm_flags(const void *address, char *to, size_t size)
 
 static void set_memory(void)
 {
-    heap = sbrk(3 * PAGE);
-    memset(heap, 7, 3 * PAGE);
+    heap = sbrk(3 * PAGE); /* musl has no such thing */
+    if (heap != (void *)-1)
+        memset(heap, 7, 3 * PAGE);
     region[0] =
         map(1 << 18, PROT_READ | PROT_WRITE, MAP_NORESERVE); /* 1 GiB, one page of it touched */
     region[0][PAGE * 1000] = 1;
@@ -128,8 +129,10 @@ static void check_memory(void)
         vm_flags(region[i], now, sizeof now);
         CHECK(strcmp(now, flags[i]) == 0, "region %d: %s instead of %s", i, now, flags[i]);
     }
-    CHECK(heap[100] == 7, "heap content");
-    CHECK(sbrk(100 * PAGE) != (void *)-1, "brk cannot grow: %s", strerror(errno));
+    if (heap != (void *)-1) {
+        CHECK(heap[100] == 7, "heap content");
+        CHECK(sbrk(100 * PAGE) != (void *)-1, "brk cannot grow: %s", strerror(errno));
+    }
     CHECK(region[0][PAGE * 1000] == 1 && region[0][0] == 0, "reserved memory");
     mprotect(region[2], 4 * PAGE, PROT_READ);
     CHECK(region[2][PAGE] == 3, "content of PROT_NONE memory");
