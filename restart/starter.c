@@ -18,7 +18,7 @@ enum { REFUSED = 1, USAGE = 2, FAILED = 3 };
 struct options {
     const char *named[256];
     size_t named_count;
-    int rollback, accept_changed, accept_clocks, away, remote, quiet, map;
+    int rollback, accept_changed, accept_clocks, copy, away, remote, quiet, map;
     const char *socket;
     const char *image;
     char policy[HIJACK_PATH_MAX]; /* lines of stubs/policy.h */
@@ -26,12 +26,16 @@ struct options {
 
 static const char usage[] =
     "usage: gdb-hijack restart [--fd N=PATH]... [--rollback-files] [--accept-changed-files] "
-    "[--accept-clocks] [--away | --remote-io [--io PATTERN=WHAT]...] [--shadow SOCKET] [-q] IMAGE\n"
+    "[--accept-clocks] [--copy] [--away | --remote-io [--io PATTERN=WHAT]...] [--shadow SOCKET] "
+    "[-q] IMAGE\n"
     "This process becomes the program of the image; its exit status is the program's.\n"
     "  --fd N=PATH             open PATH as descriptor N\n"
     "  --rollback-files        cut files that have grown since the image back to their old size\n"
     "  --accept-changed-files  take files as they are now\n"
     "      --accept-clocks     let CLOCK_MONOTONIC go back where this machine's is behind\n"
+    "      --copy              although the program, or another copy of it, runs: with descriptors "
+    "of "
+    "its own\n"
     "      --away              this is another host: user, working directory and descriptors of "
     "the "
     "image are not here\n"
@@ -65,45 +69,33 @@ static int add_policy(struct options *o, const char *text)
 /* 0, or the exit status + 1 with which to end. */
 static int parse(struct options *o, int argc, char **argv)
 {
-    static const struct option longs[] = {{"fd", 1, NULL, 'f'},
-                                          {"rollback-files", 0, NULL, 'r'},
-                                          {"accept-changed-files", 0, NULL, 'a'},
-                                          {"accept-clocks", 0, NULL, 'c'},
-                                          {"away", 0, NULL, 'w'},
-                                          {"remote-io", 0, NULL, 'i'},
-                                          {"io", 1, NULL, 'p'},
-                                          {"shadow", 1, NULL, 's'},
-                                          {"map", 0, NULL, 'm'},
-                                          {"quiet", 0, NULL, 'q'},
-                                          {"help", 0, NULL, 'h'},
-                                          {0}};
+    const struct option longs[] = {{"fd", 1, NULL, 'f'},
+                                   {"rollback-files", 0, &o->rollback, 1},
+                                   {"accept-changed-files", 0, &o->accept_changed, 1},
+                                   {"accept-clocks", 0, &o->accept_clocks, 1},
+                                   {"copy", 0, &o->copy, 1},
+                                   {"away", 0, &o->away, 1},
+                                   {"remote-io", 0, &o->remote, 1},
+                                   {"io", 1, NULL, 'p'},
+                                   {"shadow", 1, NULL, 's'},
+                                   {"map", 0, &o->map, 1},
+                                   {"quiet", 0, NULL, 'q'},
+                                   {"help", 0, NULL, 'h'},
+                                   {0}};
     for (int c; (c = getopt_long(argc, argv, "q", longs, NULL)) != -1;) {
         if (c == 'f' && o->named_count < 256)
             o->named[o->named_count++] = optarg;
-        else if (c == 'r')
-            o->rollback = 1;
-        else if (c == 'a')
-            o->accept_changed = 1;
-        else if (c == 'c')
-            o->accept_clocks = 1;
-        else if (c == 'w')
-            o->away = 1;
-        else if (c == 'i')
-            o->remote = 1;
-        else if (c == 'p' && !add_policy(o, optarg))
-            continue;
-        else if (c == 'p')
+        else if (c == 'p' && add_policy(o, optarg))
             return USAGE + 1;
         else if (c == 's')
             o->socket = optarg;
-        else if (c == 'm')
-            o->map = 1;
         else if (c == 'q')
             o->quiet = 1;
-        else
+        else if (c && c != 'p')
             return fputs(usage, c == 'h' ? stdout : stderr), c == 'h' ? 1 : USAGE + 1;
     }
-    if (optind + 1 != argc || (o->away && (o->remote || o->socket)) || (*o->policy && !o->remote))
+    if (optind + 1 != argc || (o->away && (o->remote || o->socket)) ||
+        (o->remote ? o->copy : *o->policy != '\0'))
         return fputs(usage, stderr), USAGE + 1;
     o->image = argv[optind];
     return 0;
@@ -167,6 +159,7 @@ static int restart(struct image *image, const struct options *o)
                                      .named_count = o->named_count,
                                      .rollback = o->rollback,
                                      .accept_changed = o->accept_changed,
+                                     .copy = o->copy,
                                      .away = o->away,
                                      .remote = o->remote,
                                      .policy = *o->policy ? o->policy : NULL,

@@ -92,64 +92,13 @@ static int raise_limit(struct starter_fds *f)
     return 0;
 }
 
-static int fetch(struct starter_fds *f, struct control *c)
-{
-    struct frame_offer asked = {.image = f->h->image};
-    int error = control_ask(c, FRAME_FETCH, &asked, sizeof asked, NULL);
-    if (error == -ENOENT)
-        f->no_shadow =
-            "its shadow does not hold them (an earlier restart took them, or the program "
-            "went on after this image)";
-    if (error == -EBUSY)
-        f->no_shadow = "another restart of this image is under way";
-    if (error == -EAGAIN)
-        f->no_shadow = "the program has not ended yet";
-    if (f->o.remote)
-        starter_fds_explain(f, c, error);
-    return error;
-}
-
-static bool try_socket(struct starter_fds *f, const char *path)
-{
-    struct control c;
-    int error = control_open(&c, path, f->o.params->key);
-    if (error == -EACCES)
-        f->no_shadow = "the shadow there is another user's, or of another session";
-    if (error)
-        return false;
-    f->key_in_use = true;
-    if (fetch(f, &c)) {
-        control_close(&c);
-        return true;
-    }
-    f->shadow = c;
-    f->shadow.fd = starter_fds_lift(f, c.fd);
-    f->with_shadow = f->shadow.fd >= 0;
-    return true;
-}
-
-/* The shadow listens where the image says, or, when directories have changed since, where a new one
- * would. */
-static void find_shadow(struct starter_fds *f)
-{
-    char path[CONTROL_SOCKET], why[256];
-    f->no_shadow = f->o.away ? "what is at home is out of reach (--away)" : "its shadow is gone";
-    if (f->o.away) {
-        f->key_in_use = true; /* perhaps: there */
-        return;
-    }
-    if (try_socket(f, f->o.socket ? f->o.socket : f->o.params->socket) || f->o.socket)
-        return;
-    if (control_socket_path(geteuid(), getegid(), f->o.params->key, path, why, sizeof why) == 0)
-        try_socket(f, path);
-}
-
 static int copy_note(struct starter_fds *f, const void *note, size_t size)
 {
     f->h = malloc(size ? size : 1);
     if (!f->h)
         return starter_fds_fail(f, -ENOMEM, "not enough memory for the descriptor table");
     memcpy(f->h, note, size);
+    f->size = size;
     if (!fds_valid(f->h, size))
         return starter_fds_fail(f, -EBADMSG,
                                 "the image's descriptor table is damaged or of another version");
@@ -168,12 +117,17 @@ static int check(struct starter_fds *f, const void *note, size_t size)
         error = raise_limit(f);
     if (error)
         return error;
-    find_shadow(f);
-    if ((f->o.remote || f->o.socket) && !f->with_shadow)
-        return starter_fds_fail(f, -ENOLINK, "no shadow at '%s': %s",
-                                f->o.socket ? f->o.socket : f->o.params->socket, f->no_shadow);
+    error = starter_fds_find_shadow(f);
+    if (error)
+        return error;
     starter_fds_plan(f);
-    if (!f->failed && !f->with_shadow)
+    if (!f->failed && f->kept) {
+        error = starter_fds_fetch(f);
+        if (error)
+            return error;
+        starter_fds_check_kept(f);
+    }
+    if (!f->failed && (!f->with_shadow || f->kept))
         starter_fds_check_locks(f);
     return f->failed ? -EINVAL : 0;
 }
@@ -235,45 +189,6 @@ static int clear_the_way(struct starter_fds *f)
                                       strerror(errno));
     }
     return 0;
-}
-
-/* Puts one batch from the shadow where the next travelling entries expect it. */
-static int place_batch(struct starter_fds *f, const int *fds, uint32_t count, uint32_t *index)
-{
-    int error = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        while (!fds_travels(entry_at(f, *index)))
-            ++*index;
-        struct plan *p = &f->plans[(*index)++];
-        int fd = starter_fds_lift(f, fds[i]);
-        if (fd < 0)
-            error = fd;
-        else if (p->source == FROM_SHADOW)
-            p->made = fd;
-        else
-            close(fd); /* shares another entry's, or --fd names something else */
-    }
-    return error;
-}
-
-static int fetch_descriptors(struct starter_fds *f)
-{
-    int fds[FRAME_BATCH];
-    uint32_t total = 0, index = 0;
-    for (uint32_t i = 0; i < f->h->count; i++)
-        total += (uint32_t)fds_travels(entry_at(f, i));
-    int error = control_ask(&f->shadow, FRAME_ADOPT, NULL, 0, NULL);
-    for (struct frame_batch batch = {0, 0}; !error && batch.first < total;
-         batch.first += batch.count) {
-        uint32_t got;
-        batch.count = total - batch.first < FRAME_BATCH ? total - batch.first : FRAME_BATCH;
-        error = control_ask_descriptors(&f->shadow, &batch, fds, &got);
-        if (error >= 0)
-            error = got == batch.count ? place_batch(f, fds, got, &index) : -EBADMSG;
-    }
-    return error ? starter_fds_fail(f, error, "cannot get the descriptors from the shadow: %s",
-                                    strerror(-error))
-                 : 0;
 }
 
 /* What has been opened for the check is there; the rest is opened now. */
@@ -391,11 +306,13 @@ static int close_the_rest(struct starter_fds *f)
     return 0;
 }
 
+/* With remote I/O the program's numbers are not here. */
 static int cut_back(struct starter_fds *f)
 {
     for (uint32_t i = 0; i < f->h->count; i++) {
         const struct fds_entry *e = entry_at(f, i);
-        if (f->plans[i].cut && ftruncate(e->number, e->size) < 0)
+        int fd = f->o.remote ? f->plans[i].made : e->number;
+        if (f->plans[i].cut && ftruncate(fd, e->size) < 0)
             return starter_fds_refuse(f, e, "cannot cut it back to %lld bytes: %s",
                                       (long long)e->size, strerror(errno));
     }
@@ -405,14 +322,16 @@ static int cut_back(struct starter_fds *f)
 static int take(struct starter_fds *f)
 {
     int error = clear_the_way(f);
-    if (!error && f->with_shadow && !f->o.remote)
-        error = fetch_descriptors(f);
+    if (!error && f->with_shadow && !f->o.remote && !f->kept)
+        error = starter_fds_fetch(f);
     for (uint32_t i = 0; !error && i < f->h->count; i++)
         error = open_late(f, i);
     for (uint32_t i = 0; !error && i < f->h->count; i++)
         error = f->plans[i].source == FROM_LEADER ? 0 : adjust(f, i);
     if (!error)
         error = f->o.remote ? starter_fds_remain(f) : place(f);
+    if (!error && f->o.remote)
+        error = cut_back(f);
     if (error)
         return error;
     error = close_the_rest(f);
@@ -453,17 +372,42 @@ static void new_shadow(struct starter_fds *f, struct starter_fds_session *sessio
                  *why ? why : strerror((int)-session->shadow));
 }
 
+static void warn(struct starter_fds_session *session, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static void warn(struct starter_fds_session *session, const char *format, ...)
+{
+    size_t used = strlen(session->warning), room = sizeof session->warning - used;
+    va_list arguments;
+    va_start(arguments, format);
+    if (used)
+        used += (size_t)snprintf(session->warning + used, room, "; ");
+    vsnprintf(session->warning + used, sizeof session->warning - used, format, arguments);
+    va_end(arguments);
+}
+
+/* A line of execution that begins again where another one went on repeats what that one did. */
+static void warn_of_repeating(const struct starter_fds *f, struct starter_fds_session *session)
+{
+    if (f->kept)
+        warn(session,
+             "the program went on after this image, until it ended: what it did since then to "
+             "others "
+             "than its files - sent, printed, signalled - stays done, and may be done again");
+}
+
 /* A file cut back to its old size is the old file only if the program has done nothing but append.
  */
 static void warn_of_overwriting(const struct starter_fds *f, struct starter_fds_session *session)
 {
-    for (uint32_t i = 0; i < f->h->count && !*session->warning; i++) {
+    for (uint32_t i = 0; i < f->h->count; i++) {
         const struct fds_entry *e = entry_at(f, i);
-        if (f->plans[i].cut && e->offset != e->size && !(e->status & O_APPEND))
-            snprintf(session->warning, sizeof session->warning,
-                     "'%s' was cut back to its old size, but the program writes not only at its "
-                     "end: what it has overwritten since the image stays as it is",
-                     entry_path(f, e));
+        if (f->plans[i].cut && e->offset != e->size && !(e->status & O_APPEND)) {
+            warn(session,
+                 "'%s' was cut back to its old size, but the program writes not only at its "
+                 "end: what it has overwritten since the image stays as it is",
+                 entry_path(f, e));
+            return;
+        }
     }
 }
 
@@ -496,6 +440,7 @@ int starter_fds_take(struct starter_fds *f, struct starter_fds_session *session,
         else if (!f->o.no_shadow)
             new_shadow(f, session);
         warn_of_overwriting(f, session);
+        warn_of_repeating(f, session);
     }
     starter_fds_free(f);
     return result;

@@ -32,6 +32,7 @@ struct starter_fds_options {
     size_t named_count;
     int rollback;       /* --rollback-files: cut back what has only grown */
     int accept_changed; /* --accept-changed-files: take files as they are */
+    int copy;           /* --copy: the program may live; this one gets descriptors of its own */
     int away;           /* --away: nothing of home is here */
     int remote;         /* --remote-io: descriptors stay with the shadow, which must be there */
     const char *policy; /* --io: lines of stubs/policy.h; NULL: as in the image */

@@ -258,8 +258,8 @@ static void plan_away(struct starter_fds *f, uint32_t i)
         plan_terminal(f, i);
     else if (is_memory_device(e))
         plan_device(f, i);
-    else if (starter_fds_can_make(f, i))
-        f->plans[i].source = FROM_MAKER;
+    else if (starter_fds_can_make(f, i) && !(f->o.remote && e->kind == FDS_EPOLL))
+        f->plans[i].source = FROM_MAKER; /* but a set of descriptors that are not here */
     else
         starter_fds_refuse(f, e, "%s; " NAME_ANOTHER, f->no_shadow, e->number);
 }
@@ -286,10 +286,19 @@ static void plan_entry(struct starter_fds *f, uint32_t i)
         plan_away(f, i);
     else if (e->kind == FDS_TERMINAL)
         plan_terminal(f, i);
-    else if (f->with_shadow)
+    else if (f->with_shadow && fds_travels(e))
         f->plans[i].source = FROM_SHADOW;
+    else if (f->o.remote)
+        plan_away(f, i);
     else
         plan_by_name(f, i);
+}
+
+void starter_fds_check_kept(struct starter_fds *f)
+{
+    for (uint32_t i = 0; i < f->h->count; i++)
+        if (f->plans[i].source == FROM_SHADOW && entry_at(f, i)->kind == FDS_REGULAR)
+            check_opened(f, i);
 }
 
 void starter_fds_plan(struct starter_fds *f)

@@ -61,8 +61,9 @@ static int take_lock(const struct fds_lock *l)
 static bool came_along(const struct starter_fds *f, const struct fds_lock *l)
 {
     long index = starter_fds_index(f, l->number);
-    return l->kind != FDS_POSIX && index >= 0 && f->with_shadow &&
-           f->plans[index].source != FROM_GIVEN;
+    if (index >= 0 && f->plans[index].source == FROM_LEADER)
+        index = starter_fds_index(f, entry_at(f, (uint32_t)index)->shares);
+    return l->kind != FDS_POSIX && index >= 0 && f->plans[index].source == FROM_SHADOW;
 }
 
 int starter_fds_take_locks(struct starter_fds *f)

@@ -11,8 +11,8 @@
 
 enum source {
     FROM_NOWHERE,
-    FROM_LEADER, /* the same open file description as entry.shares */
-    FROM_SHADOW,
+    FROM_LEADER,   /* the same open file description as entry.shares */
+    FROM_SHADOW,   /* starter_fds.kept: fetched already by the check */
     FROM_FILE,     /* opened by its path, checked */
     FROM_GIVEN,    /* --fd */
     FROM_COMMAND,  /* descriptor `command` of the restart command */
@@ -30,10 +30,13 @@ struct plan {
 
 struct starter_fds {
     struct starter_fds_options o;
-    struct fds_header *h;  /* our copy of the note */
+    struct fds_header *h; /* our copy of the note, `size` bytes */
+    size_t size;
     struct plan *plans;    /* one for each entry */
     struct control shadow; /* open (fd >= 0) when it holds this image's descriptors */
     bool with_shadow;
+    bool kept;  /* of a program that went on after the image: it has only files, as they are now */
+    bool lives; /* a copy of the program runs, or is about to */
     bool key_in_use;       /* another process has the session: the restarted one needs its own */
     const char *no_shadow; /* why the shadow does not help, for messages */
     char reason[256];      /* room for it */
@@ -67,6 +70,15 @@ long starter_fds_index(const struct starter_fds *f, int number);
 
 /* --- starter_fds_check.c --- */
 void starter_fds_plan(struct starter_fds *f);
+/* Compares the files that the shadow has kept with the image. */
+void starter_fds_check_kept(struct starter_fds *f);
+
+/* --- starter_fds_shadow.c --- */
+/* Looks for the shadow; when it holds this image's descriptors: f->with_shadow, else why not. 0 or
+ * -errno. */
+int starter_fds_find_shadow(struct starter_fds *f);
+/* Takes the descriptors that plans want from it. 0 or -errno. */
+int starter_fds_fetch(struct starter_fds *f);
 
 /* --- starter_fds_make.c --- */
 /* Can entry `i` be made anew from what the image tells? */
@@ -86,8 +98,6 @@ int starter_fds_take_locks(struct starter_fds *f);
 /* --- starter_fds_remote.c: --remote-io --- */
 /* enum remote_mode (stubs/remote.h), once the shadow is found. */
 int starter_fds_mode(const struct starter_fds *f);
-/* Sets f->no_shadow, when the shadow told more than the error. */
-void starter_fds_explain(struct starter_fds *f, struct control *c, int error);
 /* The shadow makes the program's calls from now on, with what the plans say. 0 or -errno. */
 int starter_fds_remain(struct starter_fds *f);
 

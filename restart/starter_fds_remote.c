@@ -43,25 +43,6 @@ int starter_fds_mode(const struct starter_fds *f)
     return is_home(f) ? REMOTE_HOME : REMOTE_AWAY;
 }
 
-/* --- why not --- */
-
-void starter_fds_explain(struct starter_fds *f, struct control *c, int error)
-{
-    static struct control_status now;
-    const struct frame_status *s = &now.status;
-    if (error == -ENOENT && !control_status(c, &now) && s->seen > 0)
-        snprintf(f->reason, sizeof f->reason,
-                 "the program lives: it is process %d (%s) where its shadow is; it was restarted "
-                 "already, or went on after this image",
-                 s->seen, s->name);
-    else if (error == -ENOENT)
-        snprintf(f->reason, sizeof f->reason,
-                 "its shadow keeps the descriptors of a newer image of it");
-    else
-        return;
-    f->no_shadow = f->reason;
-}
-
 /* --- the shadow executes --- */
 
 static int begin(struct starter_fds *f)

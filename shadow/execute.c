@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "shadow/execute.h"
+#include "shadow/kept.h"
 #include "shadow/message.h"
 #include "shadow/table.h"
 
@@ -63,6 +64,8 @@ static void answer_list(void)
     struct frame_offer offer = {0};
     memcpy(&image, in.payload, in.header.length);
     int error = table_make(&executor, image, &offer);
+    if (!error && image)
+        kept_send(&executor, table_data(), offer.table);
     answer_with(&in.header, error, &offer, error ? 0 : sizeof offer, NULL, 0);
 }
 

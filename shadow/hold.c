@@ -102,7 +102,8 @@ static void each_posix_lock(struct hold *h, bool take)
 void hold_lock(struct hold *h)
 {
     h->lost_locks = 0;
-    each_posix_lock(h, true);
+    if (!h->kept) /* else they have been free for others since the program ended */
+        each_posix_lock(h, true);
 }
 
 void hold_unlock(struct hold *h)

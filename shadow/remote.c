@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "shadow/execute.h"
+#include "shadow/kept.h"
 #include "shadow/message.h"
 
 static struct frame in;
@@ -241,6 +242,8 @@ static void pass_back(struct shadow *s)
     unsigned type = in.header.type & ~FRAME_REPLY;
     if (p && in.header.sequence == p->sequence)
         p->asked = 0;
+    if (type == in.header.type && kept_receive(s, &in))
+        return;
     if (type == FRAME_TRACED)
         traced(s);
     else if (type == FRAME_REMOTE)
@@ -301,6 +304,7 @@ void remote_end(struct shadow *s)
 
 int remote_end_for(struct shadow *s, struct peer *p, const struct frame *f)
 {
+    kept_drop(s);
     if (s->remote.pidfd < 0)
         return 0;
     ask_later(s, p, f->header.type, f->header.sequence);

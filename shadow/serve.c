@@ -199,7 +199,10 @@ static int answer_fetch(struct shadow *s, struct peer *p)
 {
     const struct frame_offer *asked = (const void *)in.payload;
     struct frame_offer *offer = (void *)out.payload;
-    struct frame_offer here = {s->held.image, s->held.count, s->held.table_size};
+    struct frame_offer here = {.image = s->held.image,
+                               .count = s->held.count,
+                               .table = s->held.table_size,
+                               .kept = s->held.kept};
     (void)p;
     if (remote_alive(s))
         here = s->remote.left;
@@ -211,6 +214,23 @@ static int answer_fetch(struct shadow *s, struct peer *p)
         return -EBUSY;
     *offer = here;
     out.size = sizeof *offer;
+    return 0;
+}
+
+/* The starter knows the table from the image; of what was kept of a program that went on, more is
+ * told here. */
+static int answer_piece(struct shadow *s, struct peer *p)
+{
+    uint32_t from, size = s->held.table_size;
+    if (remote_alive(s))
+        return remote_forward(s, p, &in);
+    memcpy(&from, in.payload, sizeof from);
+    if (s->adopter != p || from >= size)
+        return -EINVAL;
+    out.size = size - from < sizeof out.payload ? size - from : sizeof out.payload;
+    if (out.size > FRAME_MAX_PAYLOAD)
+        out.size = FRAME_MAX_PAYLOAD;
+    memcpy(out.payload, s->held.table + from, out.size);
     return 0;
 }
 
@@ -318,7 +338,7 @@ static const struct {
     {FRAME_CANCEL, PROGRAM, sizeof(struct wire_cancel), sizeof(struct wire_cancel), answer_cancel},
     {FRAME_RING, PROGRAM, sizeof(uint32_t), sizeof(uint32_t), answer_forwarded},
     {FRAME_LIST, PROGRAM, sizeof(uint64_t), sizeof(uint64_t), answer_forwarded},
-    {FRAME_PIECE, PROGRAM | STARTER, sizeof(uint32_t), sizeof(uint32_t), answer_forwarded},
+    {FRAME_PIECE, PROGRAM | STARTER, sizeof(uint32_t), sizeof(uint32_t), answer_piece},
     {FRAME_RECALL, PROGRAM, 0, 0, answer_forwarded},
     {FRAME_QUIT, PROGRAM, 0, 0, answer_quit},
     {FRAME_TRACE, TOOL, 0, 0, answer_trace},

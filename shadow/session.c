@@ -7,8 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "shadow/kept.h"
 #include "shadow/control.h"
-#include "shadow/shadow.h"
 
 #define EXITING 0x4 /* PF_EXITING of the kernel's sched.h */
 
@@ -114,6 +114,7 @@ void session_report(struct shadow *s, const struct frame_report *report)
         remember_image(s, report);
     if (report->error)
         hold_drop(&s->offered);
+    kept_settle(s, !report->error && !report->left && remote_alive(s));
     if (s->state == SHADOW_LEAVING && !report->error && report->left) {
         s->report = *report;
         s->reported = true;
@@ -136,6 +137,7 @@ static void left(struct shadow *s)
 {
     s->state = SHADOW_HELD;
     s->end = s->held.count == 0 && !remote_alive(s);
+    kept_drop(s);
     hold_lock(&s->held);
     if (!s->reported)
         return;
@@ -152,7 +154,10 @@ void session_application_ended(struct shadow *s)
     s->application = -1;
     if (s->state == SHADOW_LEAVING)
         left(s);
-    else
+    else if (kept_outlive(s)) {
+        remote_end(s);
+        s->state = SHADOW_HELD;
+    } else
         s->end = true;
     if (s->request_state != REQUEST_NONE)
         report_failure(s, -ESRCH, "checkpoint",
@@ -236,6 +241,8 @@ int session_adopt(struct shadow *s, struct peer *p)
         return -ESRCH; /* in a pid namespace that is not below ours: it could not be followed */
     s->adopter = p;
     s->state = SHADOW_RETURNING;
+    if (!remote_alive(s))
+        kept_revive(&s->held);
     return 0;
 }
 

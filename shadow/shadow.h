@@ -43,6 +43,8 @@ struct hold {
     char *table;
     uint32_t table_size, table_received;
     uint32_t lost_locks;
+    bool kept;    /* files of an image whose program went on (kept.h) */
+    bool handles; /* and so far only handles to them */
 };
 
 /* The executor (execute.h) as the shadow knows it. */
@@ -93,6 +95,8 @@ struct shadow {
     bool reported;
 
     struct hold offered, held;
+    struct hold listed,
+        kept; /* handles for the image that is being made, for the last one (kept.h) */
     struct remote remote;
     struct rlimit files, size; /* the program's RLIMIT_NOFILE, RLIMIT_FSIZE */
     bool goes_on;              /* the restart under way keeps the executor that the program left */

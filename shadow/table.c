@@ -75,6 +75,11 @@ int table_make(struct executor *x, uint64_t image, struct frame_offer *offer)
     return 0;
 }
 
+const void *table_data(void)
+{
+    return table.data;
+}
+
 int table_piece(uint32_t from, const char **piece)
 {
     if (from >= table.size)

@@ -15,6 +15,7 @@ void table_begin(const struct hold *hold);
 /* Lists all. For an image: names the table so, brings files to disk. For a program that takes its
  * descriptors home (0): terminals are among them. `offer` tells name and sizes. 0 or -errno. */
 int table_make(struct executor *x, uint64_t image, struct frame_offer *offer);
+const void *table_data(void);
 /* The bytes from `from` on, at most a frame: how many, or -EINVAL. */
 int table_piece(uint32_t from, const char **piece);
 /* The numbers of a batch of its descriptors, in the order of those that travel. How many, or

@@ -50,6 +50,7 @@ enum fds_kind {
 #define FDS_MASTER    8u  /* a pseudo-terminal's master */
 #define FDS_TAKEN     16u /* a terminal that goes to the shadow all the same: remote I/O begins */
 #define FDS_HERE      32u /* comes home: what has the number at home only holds it (stubs/local.h) */
+#define FDS_GONE      64u /* the shadow has not kept it for the image of a program that went on */
 
 /* fds_header.flags */
 #define FDS_SHARING_UNKNOWN 1u /* kcmp(2) is not to be had: fds_entry.shares says nothing */
@@ -104,7 +105,7 @@ struct fds_table {
  * restart command has its own. */
 static inline int fds_travels(const struct fds_entry *e)
 {
-    return e->kind != FDS_TERMINAL || e->flags & FDS_TAKEN;
+    return !(e->flags & FDS_GONE) && (e->kind != FDS_TERMINAL || e->flags & FDS_TAKEN);
 }
 
 static inline const struct fds_entry *fds_entries(const struct fds_header *h)

@@ -126,6 +126,9 @@ struct frame_offer {
     uint64_t image; /* fds_header.image: whose descriptors they are */
     uint32_t count;
     uint32_t table; /* bytes of the table that describes them */
+    uint32_t kept;  /* 1: the program went on after the image; only its files are here, and where
+                       they  are not the table that the shadow has (FRAME_PIECE) says FDS_GONE */
+    uint32_t padding;
 };
 
 struct frame_batch {

@@ -125,12 +125,15 @@ holds_posix() { [ "$("${AS[@]}" "$TRIAL" locked "$1")" = posix ]; }
     ended $BACK 0
 }
 
-@test "two restarts of one image: the second has a session of its own" {
+@test "two restarts of one image: the second is refused, or is a copy with a session of its own" {
     killed named
     "${AS[@]}" "$TRIAL" back none go.ckpt --stay --accept-changed-files <in 8>&- 3>&- &
     BACK=$!
     until_true grep -q "back $BACK" out
     run back none go.ckpt --accept-changed-files
+    [ "$status" = 1 ]
+    [[ $output == *"the program lives: it is process $BACK"* ]]
+    run back none go.ckpt --accept-changed-files --copy
     [ "$status" = 1 ] # the first one holds the record lock
     [[ $output == *"process $BACK has locked"* ]]
     echo >&8

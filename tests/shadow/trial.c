@@ -559,6 +559,8 @@ static void parse(int argc, char **argv, struct starter_fds_options *o, const ch
             o->rollback = 1;
         else if (!strcmp(argv[i], "--accept-changed-files"))
             o->accept_changed = 1;
+        else if (!strcmp(argv[i], "--copy"))
+            o->copy = 1;
         else if (!strcmp(argv[i], "--stay"))
             stay = 1;
         else if (!strcmp(argv[i], "--abandon"))

@@ -127,7 +127,7 @@ static const struct fds_header *offer(struct client *c)
     static int fds[FRAME_BATCH];
     CHECK(fds_collect(&table, &c->fd, 1) == 0);
     struct fds_header *h = table.data;
-    struct frame_offer o = {h->image, h->count, (uint32_t)table.size};
+    struct frame_offer o = {.image = h->image, .count = h->count, .table = (uint32_t)table.size};
     struct frame_batch batch = {0, h->count};
     for (uint32_t i = 0; i < h->count; i++)
         fds[i] = fds_entries(h)[i].number;
