@@ -86,6 +86,57 @@ checkpoint_and_kill() {
 # bats test_tags=as-root
 @test "sqlite3 with an open transaction" { writes sqlite3; }
 
+# start_spilling: a transaction is open in base.db, all of it still in memory; from `go` on more comes than sqlite's cache
+# holds, and it spills into base.db, over old pages and behind them
+start_spilling() {
+    cat >"$DIR/spill.py" <<'END'
+import os, sqlite3, time
+def wait_for(name):
+    while not os.path.exists(name):
+        time.sleep(0.01)
+d = sqlite3.connect("base.db", isolation_level=None)
+for line in ("PRAGMA page_size = 1024", "PRAGMA cache_size = 10", "CREATE TABLE t (i INTEGER PRIMARY KEY, x TEXT)",
+             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) INSERT INTO t SELECT i, i FROM n",
+             "BEGIN", "UPDATE t SET x = 'new' WHERE i = 1"):
+    d.execute(line)
+open("ready", "w").close()
+wait_for("go")
+d.execute("UPDATE t SET x = hex(zeroblob(50))")
+open("spilled", "w").close()
+wait_for("commit")
+d.execute("COMMIT")
+open("committed", "w").close()
+wait_for("stop")
+assert d.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+END
+    chmod 644 "$DIR/spill.py"
+    start_program "$PYTHON" "$DIR/spill.py"
+    wait_until test -e "$DIR/ready"
+    [ -s "$DIR/base.db-journal" ] # the transaction is open
+    hijack
+    checkpoint
+}
+
+@test "sqlite3 spills into its file after the image: refused by name; with --rollback-files warned of, never silently mixed" {
+    start_spilling
+    touch "$DIR/go"
+    wait_until test -e "$DIR/spilled"
+    killed
+    restart_refused base.db
+    restart_ready --rollback-files
+    grep -q "base.db.*overwritten" "$DIR/err" || complain "$(cat "$DIR/err")"
+}
+
+@test "sqlite3 commits after the image: refused by name, its journal too, whatever it is to accept" {
+    start_spilling
+    touch "$DIR/go" "$DIR/commit"
+    wait_until test -e "$DIR/committed"
+    killed
+    restart_refused base.db
+    restart_refused "base.db-journal.*gone" --accept-changed-files
+    restart_refused "base.db-journal.*gone" --rollback-files
+}
+
 # bats test_tags=as-root
 @test "nothing changed: restarts without options" {
     start_killed_worker
@@ -170,6 +221,42 @@ is_locked() { grep -q "^[0-9]*: FLOCK .*:$(stat -c %i "$1") " /proc/locks; }
     restart_refused /data
     restart --fd 3="$DIR/other"
     worker_is_right
+}
+
+@test "--fd: a fifo in place of a pipe that is gone, a device of a socket, files of the standard streams; what is not named is refused" {
+    cat >"$DIR/ends.py" <<'END'
+import os, socket, time
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+os.dup2(s.fileno(), 7)
+s.close()
+reader, writer = os.pipe()
+os.dup2(reader, 8)
+os.close(reader)
+os.close(writer)
+open("ready", "w").close()
+while not os.path.exists("go"):
+    time.sleep(0.01)
+print(os.read(0, 100), os.read(7, 100), os.read(8, 100))
+END
+    chmod 644 "$DIR/ends.py"
+    start_program "$PYTHON" "$DIR/ends.py"
+    wait_until test -e "$DIR/ready"
+    hijack
+    killed_after_checkpoint
+    echo input >"$DIR/input"
+    mkfifo "$DIR/fifo"
+    touch "$DIR/given"
+    chown "$WHO" "$DIR"/{input,fifo,given}
+    restart_refused 'descriptor 7 (socket:.*a socket cannot be opened by name, and its shadow is gone; give another one with --fd 7=PATH'
+    restart_refused 'descriptor 8 (pipe:.*--fd 8=PATH' --fd 7=/dev/null
+    restart_refused "descriptor 8 .*'$DIR/none', given with --fd, cannot be opened" --fd 7=/dev/null --fd 8="$DIR/none"
+    restart_refused "the image has no descriptor 9" --fd 7=/dev/null --fd 8="$DIR/fifo" --fd 9=/dev/null
+    echo "through the fifo" >"$DIR/fifo" 3>&- &
+    started "$!"
+    restart --fd 7=/dev/null --fd 8="$DIR/fifo" --fd 0="$DIR/input" --fd 1="$DIR/given"
+    touch "$DIR/go"
+    ends_with 0
+    [ "$(cat "$DIR/given")" = "b'input\\n' b'' b'through the fifo\\n'" ] || complain "$(cat "$DIR/given" "$DIR/out")"
 }
 
 @test "standard output was a pipe that is gone: it is the restart command's" {
