@@ -44,8 +44,6 @@ int agent_load(struct target *target, const struct loader *loader, const char *l
     uint64_t handle = record->handle;
     code = agent_read_record(target, record, f);
     record->handle = handle;
-    record->scratch = target->scratch;
-    record->scratch_size = TARGET_SCRATCH;
     return code < 0 ? code : agent_write_record(target, record, false, f);
 }
 

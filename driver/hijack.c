@@ -388,7 +388,6 @@ static int step_start(struct hijack *h, struct failure *f)
 static int step_detach(struct hijack *h, struct failure *f)
 {
     char left[128] = "";
-    h->record.scratch_size = 0;
     masks_order(&h->target, h->params.signal, false, &h->record, 0);
     int code = agent_write_record(&h->target, &h->record, false, f);
     if (code == 0)

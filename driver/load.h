@@ -30,8 +30,8 @@ struct loader {
 
 extern const struct loader loader_map, loader_dlopen;
 
-/* Closes the descriptor that a load left in the target when its mutator was killed, if there is
- * one. */
+/* Closes the descriptor that a load left in the target when the library could not be mapped, if
+ * there is one. */
 int load_close_left_open(struct target *target, struct failure *f);
 
 /* By name; NULL: no such loader. */

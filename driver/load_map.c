@@ -62,26 +62,14 @@ static int file_open(struct file *file, const char *path, struct failure *f)
 
 /* --- system calls in the target --- */
 
+/* Of the file that the first call of the list has opened; of nothing when `flags` say so. */
 static struct server_syscall map(taddr address, uint64_t size, int protection, int flags,
-                                 int64_t fd, uint64_t offset)
+                                 uint64_t offset)
 {
     return (struct server_syscall){
         .number = SYS_mmap,
-        .arguments = {address, size, (uint64_t)protection, (uint64_t)flags, (uint64_t)fd, offset}};
-}
-
-static int open_in_target(struct target *target, const char *library, int64_t *fd,
-                          struct failure *f)
-{
-    taddr path;
-    int code = target_string(target, library, &path, f);
-    if (code == 0)
-        code = target_syscall(target, fd, f, SYS_openat,
-                              (uint64_t[6]){(uint64_t)AT_FDCWD, path, O_RDONLY | O_CLOEXEC});
-    if (code == 0 && *fd < 0)
-        code = fail_errno(f, (int)*fd, "process %d cannot open \"%s\"", (int)target->info.pid,
-                          library);
-    return code;
+        .arguments = {address, size, (uint64_t)protection, (uint64_t)flags, (uint64_t)-1, offset},
+        .kept = flags & MAP_ANONYMOUS ? RESULT_UNUSED : RESULT_IS_FIFTH};
 }
 
 /* --- the writable segment --- */
@@ -162,33 +150,48 @@ static int protection_of(const GElf_Phdr *segment)
 }
 
 /* The data segment is anonymous memory, written from outside. */
-static struct server_syscall map_segment(const GElf_Phdr *segment, taddr base, int64_t fd)
+static struct server_syscall map_segment(const GElf_Phdr *segment, taddr base)
 {
     taddr start = base + PAGE_DOWN(segment->p_vaddr);
     uint64_t size = base + PAGE_UP(segment->p_vaddr + segment->p_memsz) - start;
     if (segment->p_flags & PF_W)
-        return map(start, size, protection_of(segment), MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
-                   0);
-    return map(start, size, protection_of(segment), MAP_PRIVATE | MAP_FIXED, fd,
+        return map(start, size, protection_of(segment), MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, 0);
+    return map(start, size, protection_of(segment), MAP_PRIVATE | MAP_FIXED,
                PAGE_DOWN(segment->p_offset));
 }
 
-/* Maps everything and closes the descriptor: all in one go. */
-static int map_file(struct target *target, const struct file *file, taddr base, int64_t fd,
+static int explain_map(const struct target *target, const char *library,
+                       const struct server_syscall *calls, size_t count, struct failure *f)
+{
+    int pid = (int)target->info.pid;
+    if (calls[0].result < 0)
+        return fail_errno(f, (int)calls[0].result, "process %d cannot open \"%s\"", pid, library);
+    for (size_t i = 1; i < count; i++)
+        if (calls[i].result < 0 && calls[i].result > -4096)
+            return fail_errno(f, (int)calls[i].result, "process %d cannot map " LOAD_LIBRARY, pid);
+    return 0;
+}
+
+/* Opens the library, maps everything and closes the descriptor in one go, so that none is left open
+ * in a target whose mutator is killed. */
+static int map_file(struct target *target, const struct file *file, const char *library, taddr base,
                     struct failure *f)
 {
-    struct server_syscall calls[MAX_SEGMENTS + 2];
+    struct server_syscall calls[MAX_SEGMENTS + 3];
     size_t count = 0;
-    calls[count++] = map(base, file->span, PROT_READ, MAP_PRIVATE | MAP_FIXED_NOREPLACE, fd, 0);
+    taddr path;
+    int code = target_string(target, library, &path, f);
+    calls[count++] =
+        (struct server_syscall){.number = SYS_openat,
+                                .arguments = {(uint64_t)AT_FDCWD, path, O_RDONLY | O_CLOEXEC},
+                                .kept = RESULT_IS_KEPT};
+    calls[count++] = map(base, file->span, PROT_READ, MAP_PRIVATE | MAP_FIXED_NOREPLACE, 0);
     for (size_t i = 0; i < file->count; i++)
-        calls[count++] = map_segment(&file->segments[i], base, fd);
-    calls[count++] = (struct server_syscall){.number = SYS_close, .arguments = {(uint64_t)fd}};
-    int code = target_syscalls(target, calls, count, f);
-    for (size_t i = 0; code == 0 && i < count; i++)
-        if (calls[i].result < 0 && calls[i].result > -4096)
-            code = fail_errno(f, (int)calls[i].result, "process %d cannot map " LOAD_LIBRARY,
-                              (int)target->info.pid);
-    return code;
+        calls[count++] = map_segment(&file->segments[i], base);
+    calls[count++] = (struct server_syscall){.number = SYS_close, .kept = RESULT_IS_FIRST};
+    if (code == 0)
+        code = target_syscalls(target, calls, count, f);
+    return code < 0 ? code : explain_map(target, library, calls, count, f);
 }
 
 static int write_segments(struct target *target, const struct file *file, taddr base,
@@ -206,7 +209,6 @@ static int load(struct target *target, const char *library, struct hijack_record
 {
     struct file file;
     taddr base;
-    int64_t fd;
     int code = file_open(&file, library, f);
     if (code < 0)
         return code;
@@ -216,9 +218,7 @@ static int load(struct target *target, const char *library, struct hijack_record
         code = fail_errno(f, -ENOMEM, "process %d has no address space for " LOAD_LIBRARY,
                           (int)target->info.pid);
     if (code == 0)
-        code = open_in_target(target, library, &fd, f);
-    if (code == 0)
-        code = map_file(target, &file, base, fd, f);
+        code = map_file(target, &file, library, base, f);
     if (code == 0)
         code = write_segments(target, &file, base, record, f);
     file_close(&file);

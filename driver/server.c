@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,6 +31,9 @@ _Static_assert(sizeof(struct server_request) == SERVER_REQUEST_SIZE,
                "server.h and server.c disagree");
 _Static_assert(offsetof(struct server_request, stack) == SERVER_STACK,
                "server.h and server.c disagree");
+_Static_assert(RESULT_IS_FIRST == SERVER_KEPT_FIRST && RESULT_IS_FIFTH == SERVER_KEPT_FIFTH &&
+                   RESULT_IS_KEPT == SERVER_KEEP,
+               "server.h and server_arch.h disagree");
 
 size_t server_size(void)
 {
@@ -197,13 +201,30 @@ int server_syscalls(struct server *server, struct server_syscall *calls, size_t 
     if (count >= SERVER_REQUESTS)
         return fail_errno(f, -E2BIG, "too many calls at once");
     for (size_t i = 0; i < count; i++) {
-        r[i] = (struct server_request){
-            .kind = SERVER_SYSCALL, .function = (uint64_t)calls[i].number, .result = -ECANCELED};
+        r[i] = (struct server_request){.kind = SERVER_SYSCALL,
+                                       .function = (uint64_t)calls[i].number,
+                                       .result = -ECANCELED,
+                                       .stack = calls[i].kept};
         memcpy(r[i].argument, calls[i].arguments, sizeof r[i].argument);
     }
     int code = request(server, r, count, f);
     for (size_t i = 0; i < count; i++)
         calls[i].result = r[i].result;
+    return code;
+}
+
+int server_memory(struct server *server, taddr place, size_t size, int64_t *result,
+                  struct failure *f)
+{
+    struct server_request r[2] = {
+        {.kind = SERVER_SYSCALL,
+         .function = SYS_mmap,
+         .argument = {place, size, PROT_READ | PROT_WRITE,
+                      MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, (uint64_t)-1, 0},
+         .result = -ECANCELED,
+         .stack = size}};
+    int code = request(server, r, 1, f);
+    *result = r->result;
     return code;
 }
 

@@ -51,10 +51,21 @@ struct server_syscall {
     long number;
     uint64_t arguments[6];
     int64_t result; /* the kernel's, >= 0 or -errno; -ECANCELED behind one that failed */
+    enum {
+        RESULT_UNUSED,   /* as SERVER_PLAIN and so on, server_arch.h */
+        RESULT_IS_FIRST, /* the result that was kept is the first argument */
+        RESULT_IS_FIFTH,
+        RESULT_IS_KEPT, /* the call's own, for later ones of the same list */
+    } kept;
 };
-/* System calls in the target, one after the other, as long as they succeed. At most 15. */
+/* System calls in the target, one after the other, as long as they succeed. At most 15. The target
+ * carries out the whole list even if gdb, or the mutator, is killed. */
 int server_syscalls(struct server *server, struct server_syscall *calls, size_t count,
                     struct failure *f);
+/* Shared memory (so that it never merges with a neighbour) at a place that is free; `result` is
+ * mmap's. The server unmaps it when it leaves, and so it does when the mutator is dead. */
+int server_memory(struct server *server, taddr place, size_t size, int64_t *result,
+                  struct failure *f);
 /* One function call, C calling convention, on the stack whose highest address is `stack` (16-byte
  * aligned). */
 int server_call(struct server *server, taddr function, const uint64_t arguments[6], taddr stack,

@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
 #include <time.h>
 
 #include "driver/files.h"
@@ -251,8 +249,6 @@ int target_call(struct target *target, uint64_t *result, struct failure *f, tadd
                        result, f);
 }
 
-/* Shared memory, at a place that we choose: so it never merges with a neighbour, and memory left by
- * a gdb that died after the target had mapped it is found again. */
 static int map_scratch(struct target *target, struct failure *f)
 {
     taddr place;
@@ -260,11 +256,8 @@ static int map_scratch(struct target *target, struct failure *f)
     if (!maps_gap(&target->maps, target->server.code, TARGET_SCRATCH, UINT64_MAX / 4, &place))
         return fail_errno(f, -ENOMEM, "process %d has no address space left",
                           (int)target->info.pid);
-    target->scratch_wanted = place;
-    int code = target_syscall(target, &result, f, SYS_mmap,
-                              (uint64_t[6]){place, TARGET_SCRATCH, PROT_READ | PROT_WRITE,
-                                            MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
-                                            (uint64_t)-1, 0});
+    target->answered = true;
+    int code = server_memory(&target->server, place, TARGET_SCRATCH, &result, f);
     if (code == 0 && result < 0 && result > -4096)
         return fail_errno(f, (int)result, "process %d cannot map %d KiB of memory",
                           (int)target->info.pid, TARGET_SCRATCH / 1024);
@@ -273,21 +266,12 @@ static int map_scratch(struct target *target, struct failure *f)
     return code;
 }
 
-static void find_scratch(struct target *target)
-{
-    const struct mapping *mapping = maps_find(&target->maps, target->scratch_wanted);
-    bool ours = target->scratch_wanted && mapping && mapping->start == target->scratch_wanted &&
-                mapping->shared && mapping->deleted &&
-                mapping->end - mapping->start == TARGET_SCRATCH;
-    target->scratch = ours ? target->scratch_wanted : 0;
-}
-
 int target_serve(struct target *target, struct failure *f)
 {
-    find_scratch(target);
+    target->scratch = 0; /* what an earlier server had it has unmapped */
     target->served = true;
     int code = server_enter(&target->server, target->inferior, f);
-    return code < 0 || target->scratch ? code : map_scratch(target, f);
+    return code < 0 ? code : map_scratch(target, f);
 }
 
 int target_string(struct target *target, const char *string, taddr *address, struct failure *f)
@@ -301,18 +285,11 @@ int target_string(struct target *target, const char *string, taddr *address, str
 
 int target_go(struct target *target, struct failure *f)
 {
-    int64_t result;
-    int code = 0;
     if (!target->served)
         return target_let_go(target, f);
-    if (target->scratch)
-        code = target_syscall(target, &result, f, SYS_munmap,
-                              (uint64_t[6]){target->scratch, TARGET_SCRATCH});
-    if (code < 0)
-        return code;
     target->scratch = 0;
     target->served = false;
-    code = masks_change_served(target, f);
+    int code = masks_change_served(target, f);
     if (code == 0)
         code = server_leave(&target->server, f);
     if (code == 0)

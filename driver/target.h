@@ -44,7 +44,7 @@ struct target {
     bool served;     /* the server is in it, or may be */
     taddr scratch;   /* memory of ours in the target while it is served: strings below, stack above;
                         0: none */
-    taddr scratch_wanted;         /* where it is or would be; 0: the server never answered */
+    bool answered;   /* the server did, once: things may have been done */
     char where[SAFEPOINT_REASON]; /* the function it was stopped in, for the user; or "" */
     bool stop_left;               /* an attach failed: the stop that it sent may come yet */
     uint64_t stopped_at; /* CLOCK_MONOTONIC, ns: since when it has stood still; 0: it runs */

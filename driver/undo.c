@@ -15,6 +15,7 @@
 #include "driver/steps.h"
 #include "driver/text.h"
 #include "driver/undo.h"
+#include "gdbmi/mi_fault.h"
 
 /* The record as the target's memory has it; read before gdb is there. */
 static int peek_record(const struct target *target, struct hijack_record *record)
@@ -165,15 +166,6 @@ static void end_shadow(struct target *target, pid_t shadow)
         kill(shadow, SIGTERM);
 }
 
-/* What an earlier mutator left when it was killed; ours is target->scratch, and goes with
- * target_go(). */
-static int undo_left_scratch(struct target *target, struct hijack_record *record, struct failure *f)
-{
-    if (record->scratch == target->scratch || !record->scratch_size)
-        return 0;
-    return unmap(target, record->scratch, record->scratch_size, f);
-}
-
 /* target_go() will do it. */
 static int order_masks(struct target *target, const struct hijack_record *record, struct failure *f)
 {
@@ -200,8 +192,6 @@ int undo_all(struct target *target, struct failure *f)
         code = undo_start(target, &record, f);
     if (code == 0)
         code = undo_replace(target, &record, f);
-    if (code == 0)
-        code = undo_left_scratch(target, &record, f);
     if (code == 0)
         end_shadow(target, record.shadow);
     return code < 0 ? code : agent_unload(target, f);
@@ -280,7 +270,7 @@ static int undo_somehow(struct target *target, const struct hijack_options *opti
         code = target_go(target, f);
     if (code == 0)
         return 0;
-    return (target->scratch_wanted ? undo_with_new_gdb : undo_entering)(target, options, f);
+    return (target->answered ? undo_with_new_gdb : undo_entering)(target, options, f);
 }
 
 enum hijack_outcome undo_failed(struct target *target, const struct hijack_options *options,
@@ -289,8 +279,7 @@ enum hijack_outcome undo_failed(struct target *target, const struct hijack_optio
     struct failure undoing = {0};
     int pid = (int)target->info.pid;
     interrupt_forget();
-    unsetenv("HIJACK_FAULT_GDB"); /* faults are injected into the work, not into its undoing */
-    unsetenv("HIJACK_FAULT_GDB_BEFORE");
+    mi_faults_forget(); /* they are injected into the work, not into its undoing */
     int code = ended(target) ? -ESRCH : undo_somehow(target, options, &undoing);
     if (code < 0 && ended(target)) {
         add(f, "; process %d has ended", pid);

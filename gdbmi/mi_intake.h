@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "gdbmi/mi_parser.h"
+#include "gdbmi/mi_fault.h"
 #include "gdbmi/mi_process.h"
 #include "gdbmi/mi_session.h"
 
@@ -43,7 +44,7 @@ struct mi_session {
     struct mi_record *event; /* the one given out last */
 
     unsigned commands;
-    unsigned long fault_after, fault_before; /* 0: none */
+    struct mi_faults faults;
 
     char last_words[256]; /* the end of what gdb wrote to stderr */
     char death[512];      /* how gdb ended; "" while it lives */

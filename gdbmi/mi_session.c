@@ -13,14 +13,6 @@
 
 /* --- commands --- */
 
-static void strike(struct mi_session *s, unsigned long at, const char *variable)
-{
-    if (at == 0 || at != s->commands)
-        return;
-    kill(s->pid, SIGKILL);
-    unsetenv(variable); /* once: whoever cleans up may start another gdb */
-}
-
 /* Sends all of it, listening meanwhile: gdb may be unable to read because we do not. */
 static int send_all(struct mi_session *s, const char *line, size_t size, int64_t deadline)
 {
@@ -50,9 +42,9 @@ static int send_command(struct mi_session *s, const char *line, size_t size, int
 
     mi_trace_line(s, '>', line, size - 1);
     s->commands++;
-    strike(s, s->fault_before, "HIJACK_FAULT_GDB_BEFORE");
+    mi_faults_strike(&s->faults, s->commands, true, s->pid);
     error = send_all(s, line, size, deadline);
-    strike(s, s->fault_after, "HIJACK_FAULT_GDB");
+    mi_faults_strike(&s->faults, s->commands, false, s->pid);
     return error;
 }
 
@@ -194,13 +186,6 @@ void mi_drop_events(struct mi_session *s, const char *class)
 
 /* --- opening and closing --- */
 
-static unsigned long fault(const char *variable)
-{
-    const char *number = getenv(variable);
-
-    return number ? strtoul(number, NULL, 10) : 0;
-}
-
 static struct mi_session *new_session(const struct mi_options *o)
 {
     struct mi_session *s = calloc(1, sizeof *s);
@@ -215,8 +200,7 @@ static struct mi_session *new_session(const struct mi_options *o)
     s->deadline_ms = o->deadline_ms > 0 ? o->deadline_ms : MI_DEADLINE_MS;
     s->trace = o->trace;
     s->trace_context = o->trace_context;
-    s->fault_after = fault("HIJACK_FAULT_GDB");
-    s->fault_before = fault("HIJACK_FAULT_GDB_BEFORE");
+    mi_faults_read(&s->faults);
     return s;
 }
 

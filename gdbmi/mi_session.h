@@ -24,10 +24,7 @@
  * Errors: 0 or -errno; the text sits in the session. Not thread-safe; nothing here is
  * async-signal-safe.
  *
- * Fault injection, read from the environment when a session is opened: HIJACK_FAULT_GDB=N kills GDB
- * (SIGKILL) right after command N of the session (from 1) has been written,
- * HIJACK_FAULT_GDB_BEFORE=N right before. A fault strikes once: it removes its variable, so that
- * whoever cleans up can start another GDB.
+ * Tests have GDB, this process or the target killed at a command: mi_fault.h.
  */
 #ifndef GDBMI_MI_SESSION_H
 #define GDBMI_MI_SESSION_H

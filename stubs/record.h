@@ -36,7 +36,7 @@ struct hijack_record {
     uint32_t patch_count;           /* jumps written, or about to be */
     uint64_t library, library_size; /* our own mapping of libhijack.so; size 0: not mapped by us */
     uint64_t handle;                /* dlopen's, for dlclose; 0 when loaded otherwise */
-    uint64_t scratch, scratch_size; /* the mutator's stack, only while it works; size 0: none */
+    uint64_t reserved[2];           /* 0 */
     uint64_t island, island_size;   /* the jumps' first destination; size 0: none */
     int32_t shadow;                 /* process id as hijack_start_shadow() returned it; 0: none */
     int32_t started;                /* hijack_start() was called */

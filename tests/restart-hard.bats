@@ -89,9 +89,12 @@ image_under_way() { readlink "/proc/$PID/fd"/* | grep -qE "^$DIR/(#|.*\.tmp)"; }
     hijack
     checkpoint
     before=$(stat -c '%i %s %y' "$DIR/job.ckpt")
-    kill -63 "$PID" # to the default name, in the same directory
+    expect 4 gdb_hijack checkpoint "$PID" -o "$DIR/job.ckpt" &
+    tool=$!
     wait_until image_under_way
     kill_it
+    wait "$tool"
+    grep -q "the process ended before the checkpoint was taken" "$DIR/errors" || complain "$(cat "$DIR/errors")"
     [ "$(stat -c '%i %s %y' "$DIR/job.ckpt")" = "$before" ]
     if [ -n "$(find "$DIR" -name '*.tmp')" ]; then skip "this file system has no O_TMPFILE"; fi
     [ "$(find "$DIR" -type f -size +1M)" = "$DIR/job.ckpt" ]

@@ -14,7 +14,8 @@
  * Leaving to a restarted nanosleep, poll or futex (rax = __NR_restart_syscall) is done in user mode: rt_sigreturn makes
  * the kernel forget the time that remained (arch/x86/kernel/signal_64.c, do_no_restart_syscall).
  *
- * Registers within: rbp ucontext, r13 requests, rbx the one at hand, r12 the xsave area, r15d its feature mask.
+ * Registers within: rbp ucontext, r13 requests, rbx the one at hand, r12 the xsave area, r15d its feature mask,
+ * r14 first the area's size, then a result that is kept for later requests.
  */
 #include <sys/syscall.h>
 
@@ -22,6 +23,7 @@
 
 /* struct ucontext and sigcontext, Linux UAPI asm/ucontext.h, asm/sigcontext.h. */
 #define UC_FLAGS   0
+#define UC_LINK    8
 #define UC_STACK   16
 #define UC_RAX     (UC_GREGS + 13 * 8)
 #define UC_GREGS   40
@@ -29,6 +31,7 @@
 #define UC_RIP     (UC_GREGS + 16 * 8)
 #define UC_EFLAGS  (UC_GREGS + 17 * 8)
 #define UC_CS      (UC_GREGS + 18 * 8)
+#define UC_CR2     (UC_GREGS + 22 * 8)
 #define UC_FPSTATE (UC_GREGS + 23 * 8)
 #define UC_SIGMASK (UC_GREGS + 32 * 8)
 #define UC_SIZE    (UC_SIGMASK + 8)
@@ -85,7 +88,7 @@ server_code:
     xor     %eax, %eax
     rep stosq
     movq    $7, UC_FLAGS(%rbp) /* UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS */
-    movq    $0, 8(%rbp)
+    movq    $0, UC_LINK(%rbp)
     movw    %cs, UC_CS(%rbp)
     movw    %ss, UC_CS + 6(%rbp)
 
@@ -173,12 +176,23 @@ server_code:
     mov     SERVER_ARGUMENT + 40(%rbx), %r9
     jnz     .Lfunction
     mov     SERVER_ARGUMENT + 24(%rbx), %r10
+    mov     SERVER_STACK(%rbx), %r11
+    cmp     $SERVER_KEPT_FIRST, %r11
+    cmove   %r14, %rdi
+    cmp     $SERVER_KEPT_FIFTH, %r11
+    cmove   %r14, %r8
     mov     SERVER_FUNCTION(%rbx), %rax
     syscall
     mov     %rax, SERVER_RESULT(%rbx)
     cmp     $-4095, %rax /* an error: the requests behind it are not carried out */
     jae     .Lserve
+    mov     SERVER_STACK(%rbx), %rcx
     add     $SERVER_REQUEST_SIZE, %rbx
+    cmp     $SERVER_KEEP, %rcx
+    cmove   %rax, %r14
+    jbe     .Lrequest
+    mov     %rax, UC_LINK(%rbp) /* memory that is there as long as we are; rt_sigreturn reads neither word */
+    mov     %rcx, UC_CR2(%rbp)
     jmp     .Lrequest
 .Lfunction:
     mov     SERVER_ARGUMENT + 24(%rbx), %rcx
@@ -192,6 +206,13 @@ server_code:
     jmp     .Lrequest
 
 .Lleave:
+    mov     UC_CR2(%rbp), %rsi
+    test    %rsi, %rsi
+    jz      .Lgo
+    mov     UC_LINK(%rbp), %rdi
+    mov     $__NR_munmap, %eax
+    syscall
+.Lgo:
     cmpq    $__NR_restart_syscall, UC_RAX(%rbp)
     jne     .Lsigreturn
     mov     server_restart_pc(%rip), %rax

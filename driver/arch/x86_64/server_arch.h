@@ -7,13 +7,20 @@
 #define SERVER_FUNCTION     8
 #define SERVER_ARGUMENT     16
 #define SERVER_RESULT       64
-#define SERVER_STACK        72
+#define SERVER_STACK        72 /* of a function; of a system call one of those below */
 #define SERVER_REQUEST_SIZE 80
 #define SERVER_REQUESTS     16 /* at once, the last one SERVER_LEAVE */
 
 #define SERVER_LEAVE   -1
 #define SERVER_SYSCALL 0
 #define SERVER_FUNCALL 1
+
+/* What a system call has to do with others; larger than these: its result is memory of that many
+ * bytes, to unmap when the server leaves. */
+#define SERVER_PLAIN      0
+#define SERVER_KEPT_FIRST 1 /* the result that was kept is its first argument */
+#define SERVER_KEPT_FIFTH 2
+#define SERVER_KEEP       3 /* its result is kept */
 
 /* A system call that no kernel has (it answers ENOSYS): where the tracer stops the server. */
 #define SERVER_CALL 26729
