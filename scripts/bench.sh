@@ -1,8 +1,8 @@
 #!/bin/bash
 # usage: bench.sh [MEBIBYTES]    how fast: ratios within one run, medians of alternating measurements; nothing is asserted
 #
-#   hijack      of a tiny program, of python3, of one with a 98 MB executable, against a bare gdb that attaches and detaches with
-#               the same fast options
+#   hijack      of a tiny program, of python3, of node, of one with a 98 MB executable, against a bare gdb that
+#               attaches and detaches with the same fast options
 #   checkpoint  of MEBIBYTES (1024) of touched memory, against write(2) and fsync of as many bytes into the same directory
 #   restart     of the same, against read(2) of as many bytes into fresh memory; and with --map, of little and much memory
 #   image       its size against the touched private memory
@@ -149,6 +149,10 @@ end_program
 start_program "$PYTHON" -c 'import time; time.sleep(100000)'
 wait_until is_blocked "$PID"
 bench_hijack "python3 ($(($(stat -Lc %s "/proc/$PID/exe") / 1024)) KB)"
+end_program
+start_program node -e 'setInterval(() => {}, 1e9)'
+wait_until is_blocked "$PID"
+bench_hijack "node ($(($(stat -Lc %s "/proc/$PID/exe") / 1024)) KB)"
 end_program
 make_large
 start_program "$DIR/large"

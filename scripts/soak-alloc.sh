@@ -12,5 +12,6 @@ hijacks_and_releases() {
 }
 
 count=${1:-1000}
+HIJACK_OPTIONS=("--loader=${2:-map}")
 soak alloc hijacks_and_releases
 soak_end

@@ -99,6 +99,19 @@ teardown() { work_end; }
     finish
 }
 
+@test "a dry run of a release touches nothing" {
+    start_blocked epoll_wait
+    expect 1 gdb_hijack release -n "$PID"
+    [[ $errors == *"process $PID is not hijacked"* ]]
+    hijack
+    snapshot before
+    expect 0 gdb_hijack release -n "$PID"
+    [ "$output" = "process $PID can be released" ]
+    same
+    release
+    finish
+}
+
 @test "status shows what is hijacked, and its shadow" {
     start_blocked read
     hijack

@@ -198,10 +198,11 @@ gdb_hijack() {
     (cd "$DIR" && exec "${AS[@]}" "$GDB_HIJACK" "$@")
 }
 
-# hijack: $PID. Its shadow, $SHADOW, keeps the descriptors of a program that a failing test left away: it is ended with the
+# hijack: $PID, with HIJACK_OPTIONS. Its shadow, $SHADOW, keeps the descriptors of a program that a failing test left away: it is ended with the
 # rest.
+HIJACK_OPTIONS=()
 hijack() {
-    expect 0 gdb_hijack --json "$PID" || return 1
+    expect 0 gdb_hijack --json "${HIJACK_OPTIONS[@]}" "$PID" || return 1
     [[ $output =~ \"shadow\":\ ([0-9]+) ]] && SHADOW=${BASH_REMATCH[1]} && started "$SHADOW"
 }
 
