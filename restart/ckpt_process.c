@@ -36,7 +36,8 @@ static long read_stat(void)
         const char *digits = *s == '-' ? s + 1 : s;
         field[i] = text_parse(&digits, 10);
     }
-    p->parent = (int32_t)field[4], p->group = (int32_t)field[5], p->session = (int32_t)field[6];
+    p->parent = remote.mode == REMOTE_AWAY ? remote.parent : (int32_t)field[4];
+    p->group = (int32_t)field[5], p->session = (int32_t)field[6];
     p->layout = (struct image_layout){.start_code = field[26],
                                       .end_code = field[27],
                                       .start_stack = field[28],

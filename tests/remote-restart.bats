@@ -111,6 +111,36 @@ END
     [ "$(tail -n 2 "$DIR/out")" = $'ok\n6' ]
 }
 
+# --- who and where it is ------------------------------------------------------------------------------------------------
+
+has_described() { [ "$(cat "$DIR/rounds" 2>/dev/null || echo 0)" -ge "$1" ]; }
+describes() {
+    local rounds
+    is_alive "$PID" && rounds=$(cat "$DIR/rounds") && wait_until has_described $((rounds + 2))
+}
+
+# From one host to the next, too, without home in between. (At home without remote I/O it has the number of the new process.)
+@test "who and where it is does not change, at home, there, at a second host, and at home" {
+    away_or_skip
+    start_program sleep 1000
+    peer=$PID
+    start_target identity "$peer"
+    wait_until has_described 1
+    hijack_for_away
+    for leg in 1 2; do
+        leave_home
+        go_away
+        describes
+        leave_away
+        go_away
+        describes
+        leave_away
+        restart_ready --remote-io
+        describes
+    done
+    finish
+}
+
 # --- blocked calls ------------------------------------------------------------------------------------------------------
 
 is_blocked_again() { wait_until is_blocked "$PID"; }
