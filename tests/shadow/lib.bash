@@ -6,7 +6,7 @@ shadow_build() {
     export DIRECTORY=$BATS_FILE_TMPDIR
     chmod 755 "$DIRECTORY" "$BATS_RUN_TMPDIR"
     tests/shadow/build.sh "$DIRECTORY/trial"
-    cp "${BUILD:-build}"/{hijack-shadow,gdb-hijack} "$DIRECTORY/"
+    cp "${BUILD:-build}"/{hijack-shadow,gdb-hijack,gdb-blank,libhijack.so} "$DIRECTORY/"
     export TRIAL=$DIRECTORY/trial TOOL=$DIRECTORY/gdb-hijack SHADOW=$DIRECTORY/hijack-shadow
 }
 
