@@ -5,10 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "driver/findings.h"
 #include "driver/objects.h"
+#include "shadow/control.h"
+#include "stubs/agent.h"
 
 #define BOOTSTRAP_ROOM    512 /* bytes behind a library's text, where the first call is made from */
 #define DESCRIPTORS_SPARE 16  /* what a checkpoint opens for a moment */
@@ -132,6 +135,17 @@ static bool names_library(const char *path)
     return slash && !strcmp(slash + 1, "libhijack.so");
 }
 
+/* Of a file that was removed, or of memory that stands for it since a restart, a checkpoint takes
+ * the contents along if nobody else has them. */
+static bool is_removed_file(const struct preflight *p, const struct mapping *m)
+{
+    if (!m->deleted || begins(m->path, "/dev/zero") ||
+        (begins(m->path, "/memfd:") && !begins(m->path, "/memfd:" HIJACK_KEPT_PREFIX)))
+        return false;
+    return control_opener(p->info.pid, (ino_t)m->inode) < 0 &&
+           !control_mapper(p->info.pid, makedev(m->major, m->minor), (ino_t)m->inode);
+}
+
 /* The rows of restart/state.def that /proc/PID/maps shows. */
 static const struct {
     const char *begins, *id, *what;
@@ -168,6 +182,8 @@ static void check_mapping(struct preflight *p, const struct mapping *m, bool see
     for (size_t i = 0; !is_named_file(m) && i < ODD_MAPPINGS; i++) {
         if (!begins(m->path, odd_mappings[i].begins) || (odd_mappings[i].shared_only && !m->shared))
             continue;
+        if (!strcmp(odd_mappings[i].id, "shared_anonymous") && is_removed_file(p, m))
+            return;
         if (!seen[i])
             findings_add(p->findings, odd_mappings[i].severity, odd_mappings[i].id,
                          "process %d has %s (%s, at %" PRItaddr "): that cannot be restored",

@@ -112,13 +112,23 @@ void target_close(struct target *target)
     memset(target, 0, sizeof *target);
 }
 
+/* On its way out a process has no memory any more, and is no zombie yet. */
+static bool has_memory(pid_t pid)
+{
+    char path[64];
+    size_t size = 0;
+    snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
+    free(proc_slurp(path, &size));
+    return size > 0;
+}
+
 void target_explain_end(pid_t pid, uint64_t start_time, struct failure *f)
 {
     struct proc_info now;
     struct failure ignored;
     if (f->code == -EINTR) /* the user's word */
         return;
-    if (start_time && proc_ended(pid, start_time))
+    if (start_time && (proc_ended(pid, start_time) || !has_memory(pid)))
         fail(f, -ESRCH, "process %d has ended", (int)pid);
     else if (!start_time && proc_read(pid, &now, &ignored) < 0)
         fail(f, -ESRCH, "there is no process %d", (int)pid);

@@ -214,10 +214,22 @@ static void warn_of_vdso(void)
 {
     for (unsigned i = 0; i < rendezvous_count(); i++)
         if (runs_in_vdso(ckpt_arch_counter(rendezvous_thread(i)->frame))) {
+            text_add(&ckpt_why, ckpt_why.length ? "; " : "");
             text_add(&ckpt_why, "the program was stopped within the vdso: this image can be "
                                 "restarted under this kernel only");
             return;
         }
+}
+
+static void warn_of_kept(void)
+{
+    const char *path = ckpt_shared_kept();
+    if (!path)
+        return;
+    text_add(&ckpt_why, "the program has '");
+    text_add(&ckpt_why, path);
+    text_add(&ckpt_why, "' mapped, shared and writable: what it writes there after a restart "
+                        "elsewhere stays in its memory");
 }
 
 static long take(const char *path, const struct rlimit *descriptors)
@@ -234,8 +246,10 @@ static long take(const char *path, const struct rlimit *descriptors)
         step("write");
         if (!(result = ckpt_write(path)))
             result = commit(path);
-        if (!result && ckpt.portable)
+        if (!result && ckpt.portable) {
+            warn_of_kept();
             warn_of_vdso();
+        }
     }
     ckpt_scratch_unmap();
     return result;

@@ -72,6 +72,14 @@ long ckpt_refused(enum ckpt_row row, const char *found);
 
 /* Lists the mappings from /proc/self/smaps. */
 long ckpt_maps(void);
+/* Of ckpt_maps(): may the contents of a shared mapping of a file that has gone stand for it
+ * (ckpt_shared.c)? */
+long ckpt_shared_gone(const char *path, uint64_t dev, uint64_t inode);
+/* Likewise for all shared mappings of files that have their names. */
+long ckpt_shared_settle(void);
+/* A file that the program may write to through a mapping whose contents are in the image; NULL:
+ * none. */
+const char *ckpt_shared_kept(void);
 /* Lists the runs of pages to store, for all mappings. */
 long ckpt_pages(void);
 /* How many bytes of them are of mappings whose file need not be there after a restart. */

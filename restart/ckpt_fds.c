@@ -12,11 +12,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/un.h>
+#include <time.h>
 
 #include "restart/ckpt_text.h"
 #include "restart/fds.h"
@@ -224,12 +227,36 @@ static int is_deleted(const struct fds_entry *e, char *path)
     return 1;
 }
 
+/* Both ways shut, and no error to be told. */
+static int is_shut(int number)
+{
+    struct pollfd p = {.fd = number, .events = POLLRDHUP};
+    const struct timespec none = {0};
+    return raw(SYS_ppoll, &p, 1, &none, NULL, 0) == 1 && p.revents == (POLLHUP | POLLRDHUP);
+}
+
+/* An end of a socketpair(2) whose other end is closed: a program that closes descriptors in use
+ * puts it in their place. One that was never connected has no peer's name; one with a name of its
+ * own was made otherwise. */
+static int is_widowed(const struct fds_entry *e)
+{
+    struct sockaddr_un own, peer;
+    unsigned size = sizeof own, peer_size = sizeof peer;
+    int left = 0;
+    return e->domain == AF_UNIX && (e->type == SOCK_STREAM || e->type == SOCK_SEQPACKET) &&
+           is_shut(e->number) && raw(SYS_getsockname, e->number, &own, &size) == 0 &&
+           size == sizeof own.sun_family &&
+           raw(SYS_getpeername, e->number, &peer, &peer_size) == 0 &&
+           raw(SYS_ioctl, e->number, FIONREAD, &left) == 0 && !left;
+}
+
 static void ask_socket(struct fds_entry *e)
 {
     unsigned size = sizeof e->domain;
     raw(SYS_getsockopt, e->number, SOL_SOCKET, SO_DOMAIN, &e->domain, &size);
     size = sizeof e->type;
     raw(SYS_getsockopt, e->number, SOL_SOCKET, SO_TYPE, &e->type, &size);
+    e->flags |= is_widowed(e) ? FDS_WIDOWED : 0;
 }
 
 static void ask_pipe(struct fds_entry *e)

@@ -14,6 +14,7 @@
 
 #include "restart/build_id.h"
 #include "restart/ckpt.h"
+#include "stubs/agent.h"
 #include "stubs/mem.h"
 #include "stubs/raw.h"
 
@@ -175,15 +176,19 @@ static int find_file(void)
     return add_file(at.path);
 }
 
-/* A copy of a shared mapping does for the program as long as neither it nor, later, anything that
- * it reads there is to change. This is the place where a write-back would take the rest in. */
-static long carry_shared(void)
+/* What shm_open and memfd_create make is meant to be shared; a file that was removed need not be.
+ */
+static int is_gone(void)
 {
-    if (at.map.flags & IMAGE_MAYWRITE)
-        return ckpt_refused(CKPT_ROW_portable_shared, at.path);
+    return ends(at.path, " (deleted)") && !starts(at.path, "/dev/zero") &&
+           (!starts(at.path, "/memfd:") || starts(at.path, "/memfd:" HIJACK_KEPT_PREFIX));
+}
+
+static long classify_gone(void)
+{
     at.map.kind = IMAGE_CARRIED;
-    at.map.flags &= ~IMAGE_SHARED;
-    return 0;
+    return is_gone() ? ckpt_shared_gone(at.path, makedev(at.major, at.minor), at.inode)
+                     : ckpt_refused(CKPT_ROW_shared_anonymous, at.path);
 }
 
 static long classify_shared(void)
@@ -200,9 +205,7 @@ static long classify_shared(void)
     if (file == A_DEVICE)
         return ckpt_refused(CKPT_ROW_device_memory, at.path);
     if (file < 0)
-        return ckpt_refused(CKPT_ROW_shared_anonymous, at.path);
-    if (ckpt.portable)
-        return carry_shared();
+        return classify_gone();
     at.map.kind = IMAGE_FILE, at.map.file = (uint32_t)file;
     at.map.flags |= ckpt.leaving ? 0 : IMAGE_GOES_ON;
     return 0;
@@ -311,7 +314,9 @@ static long read_maps(void)
     for (char *line; !result && (line = lines_next(&l));)
         result = read_line(line);
     lines_close(&l);
-    return result || ckpt.map_count ? result : ckpt_fail(-EINVAL, "nothing in", "/proc/self/smaps");
+    if (!result && !ckpt.map_count)
+        return ckpt_fail(-EINVAL, "nothing in", "/proc/self/smaps");
+    return result ? result : ckpt_shared_settle();
 }
 
 /* --- build-ids: from the first pages in memory, as no file of the program may be opened --- */

@@ -7,7 +7,8 @@
  *   our own library  all pages
  *   carried          all pages up to the end of the file, the file's own told from those copied on
  * write: after MADV_DONTNEED the program must find the former again
- *   vdso             whole, for debuggers; vvar and shared mappings: none
+ *   shared           those of kept and carried ones (ckpt_shared.c), all of them the file's own
+ *   vdso             whole, for debuggers; vvar and other shared mappings: none
  *
  * ioctl(PAGEMAP_SCAN) (Linux 6.7) skips holes of any size in no time; before, /proc/self/pagemap is
  * read. mincore() would count the zero page.
@@ -181,7 +182,8 @@ static long carry_readable(struct image_map *map, uint64_t at, uint64_t end)
     if (raw(SYS_pread64, pagemap, entries, size, at / IMAGE_PAGE * sizeof *entries) != size)
         return ckpt_fail(-EIO, "cannot read", "/proc/self/pagemap");
     for (const uint64_t *e = entries; at < end && !result; e++, at += IMAGE_PAGE) {
-        int copied = *e & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED) && !(*e & PAGEMAP_FILE);
+        int copied = !(map->flags & IMAGE_SHARED) && !(*e & PAGEMAP_FILE) &&
+                     *e & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED);
         result = add_run(map, at, at + IMAGE_PAGE, copied ? 0 : IMAGE_RUN_FILE);
     }
     return result;
@@ -211,10 +213,10 @@ static long pages_of(struct image_map *map, int memory)
     map->run = (uint32_t)ckpt.run_count;
     if (map->kind == IMAGE_VDSO && strcmp(ckpt.strings + map->name, "[vdso]") == 0)
         return add_run(map, map->start, map->end, 0);
+    if (map->kind == IMAGE_CARRIED || map->flags & IMAGE_KEPT)
+        return carry(map, memory);
     if (map->kind == IMAGE_VDSO || map->flags & IMAGE_SHARED)
         return 0;
-    if (map->kind == IMAGE_CARRIED)
-        return carry(map, memory);
     if (map->flags & IMAGE_OWN ||
         (map->kind == IMAGE_FILE && map->prot & PROT_WRITE && map->end - map->start <= WHOLE_MAX))
         return read_pages(map, file_end(map), 1);

@@ -23,7 +23,7 @@
 #include <time.h>
 
 #define IMAGE_MAGIC       0x4b434a4849ULL /* "IHJCK" */
-#define IMAGE_VERSION     4
+#define IMAGE_VERSION     5
 #define IMAGE_OWNER       "HIJACK"
 #define IMAGE_PAGE        4096ULL
 #define IMAGE_RUN_MAX     (4ULL << 20) /* longest run: the unit of checking and of parallel reading */
@@ -70,7 +70,7 @@ struct image_header {
 
 enum image_kind {
     IMAGE_ANONYMOUS = 1, /* private */
-    IMAGE_CARRIED,       /* private, of a file that need not be there: all its pages are stored */
+    IMAGE_CARRIED,       /* of a file that need not be there: all its pages are stored */
     IMAGE_FILE,          /* private or shared mapping of a file that is there by name */
     IMAGE_VDSO,          /* vvar, vvar_vclock or vdso: moved, never stored */
 };
@@ -92,6 +92,8 @@ enum image_kind {
 #define IMAGE_OWN                                                                                  \
     0x4000u /* of our own library: all pages are stored, and the file may have changed */
 #define IMAGE_GOES_ON 0x8000u /* shared: the program could go on writing to it after the image */
+#define IMAGE_KEPT                                                                                 \
+    0x10000u /* shared, of a file: all pages are stored, should the file be gone or changed */
 
 struct image_map {
     uint64_t start, end;

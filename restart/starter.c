@@ -107,6 +107,12 @@ static int complain(const struct image *image, int status)
     return status;
 }
 
+static void warn(const struct image *image, const char *text)
+{
+    if (*text)
+        dprintf(image->errors, "gdb-hijack: %s\n", text);
+}
+
 /* A private mapping of the image is not anonymous memory: MADV_DONTNEED brings its old bytes back
  * where allocators rely on zeros, MADV_FREE fails, mremap() grows it into what follows in the
  * image, or into SIGBUS. userfaultfd would keep memory anonymous, but for an ordinary user it
@@ -171,6 +177,7 @@ static int restart(struct image *image, const struct options *o)
                                      .keep_count = o->remote ? 2 : 1};
     image->accept_changed = o->accept_changed;
     image->accept_clocks = o->accept_clocks;
+    image->rollback = o->rollback;
     image->away = o->away || o->remote;
     if (o->remote) /* all descriptors below will be closed */
         image->errors = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
@@ -179,14 +186,16 @@ static int restart(struct image *image, const struct options *o)
         return complain(image, REFUSED);
     if (starter_fds_take(fds, &session, image->error, sizeof image->error))
         return complain(image, FAILED);
-    if (*session.warning && !o->quiet)
-        dprintf(image->errors, "gdb-hijack: %s\n", session.warning);
+    if (!o->quiet)
+        warn(image, session.warning), warn(image, image->warning);
     if (image->shift.user && !o->remote && !o->quiet)
-        dprintf(image->errors, "gdb-hijack: the program's clocks are ahead of this machine's and "
-                               "are shifted, in a user namespace of its own: files of other users "
-                               "and groups look like nobody's there\n");
-    if (process_apply(image) == 0 && clocks_shift(image) == 0)
+        warn(image, "the program's clocks are ahead of this machine's and are shifted, in a user "
+                    "namespace of its own: files of other users and groups look like nobody's "
+                    "there");
+    if (process_apply(image) == 0 && clocks_shift(image) == 0) {
+        files_put_back(image);
         plan_go(image, &session);
+    }
     return complain(image, FAILED);
 }
 

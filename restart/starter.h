@@ -51,14 +51,19 @@ struct image {
     void *fds;
     size_t map_count, file_count, run_count, string_size, fds_size, thread_count;
     uint64_t *place; /* of each map: where its memory stands until the restart library moves it */
+    uint64_t
+        *aside; /* of each map: contents to be put back into its file (files_put_back()); or 0 */
     struct memory_file *memory_files;
     size_t memory_count;
     struct clocks_shift shift;
     bool bridged;        /* the vdso of the image is replaced by system calls */
     bool accept_changed; /* --accept-changed-files */
     bool accept_clocks;  /* --accept-clocks */
+    bool rollback;       /* --rollback-files */
     bool away;           /* --away, --remote-io: user, directory and descriptors are not here */
     int errors;          /* for messages */
+    unsigned kept;       /* files that memory stands for from now on */
+    char warning[1024];  /* of the first of them; empty: none */
     char error[8192];
 };
 
@@ -94,6 +99,18 @@ void *files_bytes(const struct image *image, const struct image_map *m, uint64_t
 void files_empty(struct image *image);
 /* Closes them, when every page has been read in. */
 void files_close(struct image *image);
+/* --rollback-files: shared mappings, and so their files, get the contents that they had. Changes
+ * what is outside this process: when nothing else can fail. */
+void files_put_back(struct image *image);
+/* Maps a shared mapping whose contents are in the image (IMAGE_KEPT), as files_map().
+ * starter_kept.c. */
+int kept_map(struct image *image, struct image_map *m, void **at);
+/* Of starter_files.c, for it: opens the file by its name (or -errno); compares it with the image;
+ * maps the descriptor; maps a memory file instead. */
+int files_open(struct image *image, const struct image_map *m);
+int files_compare(struct image *image, const struct image_map *m, int fd);
+void *files_map_fd(const struct image_map *m, int fd);
+void *files_map_carried(struct image *image, struct image_map *m);
 /* Reads the stored pages in, on several threads, and checks them; then gives all memory its
  * attributes. */
 int memory_read(struct image *image);

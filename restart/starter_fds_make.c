@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -88,6 +89,8 @@ bool starter_fds_can_make(const struct starter_fds *f, uint32_t i)
         return can_make_epoll(f, e);
     case FDS_PIPE:
         return can_make_pipe(f, e);
+    case FDS_SOCKET:
+        return e->flags & FDS_WIDOWED;
     default:
         return false;
     }
@@ -157,6 +160,15 @@ static int make_pipe(struct starter_fds *f, uint32_t i)
     return lifted < 0 ? lifted : ends[!reads];
 }
 
+static int make_widow(const struct fds_entry *e)
+{
+    int ends[2];
+    if (socketpair(AF_UNIX, e->type | SOCK_CLOEXEC, 0, ends) < 0)
+        return -errno;
+    close(ends[1]);
+    return ends[0];
+}
+
 static int make(struct starter_fds *f, uint32_t i)
 {
     const struct fds_entry *e = entry_at(f, i);
@@ -169,6 +181,8 @@ static int make(struct starter_fds *f, uint32_t i)
         return make_signalfd(f, e);
     case FDS_PIPE:
         return make_pipe(f, i);
+    case FDS_SOCKET:
+        return make_widow(e);
     default: {
         int fd = epoll_create1(EPOLL_CLOEXEC);
         return fd < 0 ? -errno : fd;

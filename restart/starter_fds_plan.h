@@ -83,7 +83,7 @@ int starter_fds_fetch(struct starter_fds *f);
 /* --- starter_fds_make.c --- */
 /* Can entry `i` be made anew from what the image tells? */
 bool starter_fds_can_make(const struct starter_fds *f, uint32_t i);
-/* Makes eventfds, timerfds, signalfds, pipes, empty epoll sets. 0 or -errno. */
+/* Makes eventfds, timerfds, signalfds, pipes, widowed sockets, empty epoll sets. 0 or -errno. */
 int starter_fds_make(struct starter_fds *f, uint32_t i);
 /* Fills the epoll sets, those from the shadow with what they lost, once everything stands under its
  * number. */

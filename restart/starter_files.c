@@ -27,13 +27,27 @@ static const char memory_prefix[] = "/memfd:", deleted_suffix[] = " (deleted)";
 
 /* --- comparing --- */
 
-static int changed(struct image *image, const char *path, const char *how)
+/* What else than --accept-changed-files helps. */
+static const char *remedy(const struct image_map *m)
+{
+    return m->flags & IMAGE_KEPT ? "--rollback-files puts its contents back"
+                                 : "put the old file back";
+}
+
+static int changed(struct image *image, const struct image_map *m, const char *how)
 {
     return image_fail(image, -ESTALE,
-                      "the program has '%s' mapped, which has %s since the image was made; put the "
-                      "old file back%s",
-                      path, how,
-                      image->accept_changed ? "" : ", or accept it with --accept-changed-files");
+                      "the program has '%s' mapped, which has %s since the image was made; %s, or "
+                      "accept it with --accept-changed-files",
+                      image_string(image, image->files[m->file].path), how, remedy(m));
+}
+
+static int other_size(struct image *image, const char *path)
+{
+    return image_fail(image, -EFBIG,
+                      "the program has '%s' mapped, which has another size since the image was "
+                      "made; put the old file back, or accept it with --accept-changed-files",
+                      path);
 }
 
 static int other_build(struct image *image, const struct image_file *f)
@@ -41,7 +55,7 @@ static int other_build(struct image *image, const struct image_file *f)
     char hex[2 * IMAGE_BUILD_ID + 1] = "";
     for (uint32_t i = 0; i < f->build_size; i++)
         snprintf(hex + 2 * (size_t)i, 3, "%02x", f->build_id[i]);
-    return image_fail(image, -ESTALE,
+    return image_fail(image, -ELIBBAD,
                       "the program has '%s' mapped, which is another build now (upgraded since the "
                       "image was made?); install the old version again: the one with build-id %s",
                       image_string(image, f->path), hex);
@@ -74,7 +88,7 @@ static bool shows_no_change(const struct image_map *m, int fd)
 /* The same bytes? An ELF file's build-id says so whatever its date (the same version installed
  * again); of others, modification time and size; a shared mapping shows the file as it is now
  * anyway. */
-static int compare(struct image *image, const struct image_map *m, int fd)
+int files_compare(struct image *image, const struct image_map *m, int fd)
 {
     const struct image_file *f = &image->files[m->file];
     const char *path = image_string(image, f->path);
@@ -88,19 +102,20 @@ static int compare(struct image *image, const struct image_map *m, int fd)
     if (build == 0)
         return other_build(image, f);
     if ((uint64_t)st.st_size != f->size)
-        return changed(image, path, "another size");
+        return other_size(image, path);
     if (build < 0 && (st.st_mtim.tv_sec != f->mtime || st.st_mtim.tv_nsec != f->mtime_nsec))
-        return changed(image, path, "been changed");
+        return changed(image, m, "been changed");
     return shows_no_change(m, fd)
                ? image_fail(image, -ESTALE,
                             "the program has '%s' mapped, and went on writing to it after the "
-                            "image was made: in a file system in memory that does not show; if "
-                            "the file is as it should be, accept it with --accept-changed-files",
-                            path)
+                            "image was made: in a file system in memory that does not show; %s, "
+                            "or, if the file is as it should be, accept it with "
+                            "--accept-changed-files",
+                            path, remedy(m))
                : 0;
 }
 
-static int open_named(struct image *image, const struct image_map *m)
+int files_open(struct image *image, const struct image_map *m)
 {
     const char *path = image_string(image, image->files[m->file].path);
     bool write = m->flags & IMAGE_SHARED && m->flags & IMAGE_MAYWRITE;
@@ -110,20 +125,30 @@ static int open_named(struct image *image, const struct image_map *m)
                           "the program has '%s' mapped, which cannot be opened: %s; an image made "
                           "with checkpoint --portable carries it",
                           path, strerror(errno));
-    int result = compare(image, m, fd);
-    if (result)
+    return fd;
+}
+
+static int open_named(struct image *image, const struct image_map *m)
+{
+    int fd = files_open(image, m), result = fd < 0 ? fd : files_compare(image, m, fd);
+    if (fd >= 0 && result)
         close(fd);
     return result ? result : fd;
 }
 
 /* --- memory files --- */
 
+static const char *behind(const char *name, const char *prefix)
+{
+    size_t length = strlen(prefix);
+    return strncmp(name, prefix, length) ? name : name + length;
+}
+
 /* The name that the mapping had when its file was there, however many restarts ago. */
 static const char *plain_name(const char *name, size_t *length)
 {
-    size_t prefix = strlen(memory_prefix), suffix = strlen(deleted_suffix);
-    if (strncmp(name, memory_prefix, prefix) == 0)
-        name += prefix;
+    size_t suffix = strlen(deleted_suffix);
+    name = behind(behind(name, memory_prefix), HIJACK_KEPT_PREFIX);
     *length = strlen(name);
     if (*length > suffix && strcmp(name + *length - suffix, deleted_suffix) == 0)
         *length -= suffix;
@@ -154,21 +179,30 @@ static uint64_t size_for(const struct image *image, const struct image_map *map)
     uint64_t size = 0;
     for (size_t i = 0; i < image->map_count; i++) {
         const struct image_map *m = &image->maps[i];
-        if ((m->kind == IMAGE_CARRIED || m->flags & IMAGE_OWN) && same_name(image, m, map) &&
-            stored_end(image, m) > size)
+        if ((m->kind == IMAGE_CARRIED || m->flags & (IMAGE_OWN | IMAGE_KEPT)) &&
+            same_name(image, m, map) && stored_end(image, m) > size)
             size = stored_end(image, m);
     }
     return size;
 }
 
+/* Does it stand for a file that is mapped shared? The next checkpoint must know. */
+static bool is_kept(const struct image *image, const struct image_map *map)
+{
+    for (size_t i = 0; i < image->map_count; i++)
+        if (image->maps[i].flags & IMAGE_SHARED && same_name(image, &image->maps[i], map))
+            return true;
+    return false;
+}
+
 static int new_memory_file(struct image *image, const struct image_map *m, uint64_t size)
 {
-    char name[NAME_MAX_MEMFD + 1];
+    char name[sizeof HIJACK_KEPT_PREFIX + NAME_MAX_MEMFD];
     size_t length;
     struct rlimit limit;
     const char *from = plain_name(image_string(image, m->name), &length);
-    memcpy(name, from, length);
-    name[length] = '\0';
+    snprintf(name, sizeof name, "%s%.*s", is_kept(image, m) ? HIJACK_KEPT_PREFIX : "", (int)length,
+             from);
     if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < size)
         return -EFBIG; /* instead of SIGXFSZ */
     int fd = memfd_create(name, MFD_CLOEXEC);
@@ -245,7 +279,7 @@ static int map_flags(const struct image_map *m)
     return flags | (m->flags & IMAGE_GROWSDOWN ? MAP_GROWSDOWN : 0);
 }
 
-static void *map(const struct image_map *m, int fd)
+void *files_map_fd(const struct image_map *m, int fd)
 {
     int prot = (int)m->prot | (m->runs ? PROT_WRITE : 0);
     int flags = map_flags(m) | (fd < 0 ? MAP_ANONYMOUS : 0);
@@ -253,14 +287,14 @@ static void *map(const struct image_map *m, int fd)
 }
 
 /* Without a memory file (a system may forbid executable ones) anonymous memory must do. */
-static void *map_carried(struct image *image, struct image_map *m)
+void *files_map_carried(struct image *image, struct image_map *m)
 {
     int fd = memory_file(image, m);
-    void *at = fd < 0 ? MAP_FAILED : map(m, fd);
+    void *at = fd < 0 ? MAP_FAILED : files_map_fd(m, fd);
     if (at != MAP_FAILED)
         return at;
     m->kind = IMAGE_ANONYMOUS;
-    return map(m, -1);
+    return files_map_fd(m, -1);
 }
 
 static int map_named(struct image *image, struct image_map *m, void **at)
@@ -268,7 +302,7 @@ static int map_named(struct image *image, struct image_map *m, void **at)
     int fd = open_named(image, m);
     if (fd < 0 && !(m->flags & IMAGE_OWN))
         return fd;
-    *at = fd < 0 ? map_carried(image, m) : map(m, fd);
+    *at = fd < 0 ? files_map_carried(image, m) : files_map_fd(m, fd);
     if (fd >= 0)
         close(fd);
     return 0;
@@ -277,9 +311,11 @@ static int map_named(struct image *image, struct image_map *m, void **at)
 int files_map(struct image *image, struct image_map *m, void **at)
 {
     int result = 0;
-    if (m->kind == IMAGE_FILE)
+    if (m->flags & IMAGE_KEPT)
+        result = kept_map(image, m, at);
+    else if (m->kind == IMAGE_FILE)
         result = map_named(image, m, at);
     else
-        *at = m->kind == IMAGE_CARRIED ? map_carried(image, m) : map(m, -1);
+        *at = m->kind == IMAGE_CARRIED ? files_map_carried(image, m) : files_map_fd(m, -1);
     return result;
 }

@@ -353,5 +353,5 @@ void image_close(struct image *image)
     image->fd = -1;
     free(image->maps), free(image->files), free(image->runs), free(image->strings);
     free(image->process), free(image->threads), free(image->params), free(image->fds),
-        free(image->place);
+        free(image->place), free(image->aside);
 }

@@ -80,7 +80,9 @@ static int map_one(struct image *image, size_t index)
 
 int memory_map(struct image *image)
 {
-    if (!(image->place = calloc(image->map_count, sizeof *image->place)))
+    image->place = calloc(image->map_count, sizeof *image->place);
+    image->aside = calloc(image->map_count, sizeof *image->aside);
+    if (!image->place || !image->aside)
         return image_fail(image, -ENOMEM, "no memory for the table of mappings");
     for (size_t i = 0; i < image->map_count; i++) {
         int result = map_one(image, i); /* the old vdso too, to be compared with ours */
@@ -173,7 +175,8 @@ static uint64_t target_of(const struct image *image, size_t map, const struct im
     void *bytes = run->flags & IMAGE_RUN_FILE ? files_bytes(image, m, run->address) : NULL;
     if (of_files || bytes)
         return of_files ? (uintptr_t)bytes : 0;
-    return image->place[map] + (run->address - m->start);
+    uint64_t start = image->aside[map] ? image->aside[map] : image->place[map];
+    return start + (run->address - m->start);
 }
 
 static int read_all(struct image *image, bool of_files)

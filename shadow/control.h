@@ -123,6 +123,12 @@ uint64_t control_start_time(uint64_t shown);
  */
 bool control_has_agent(pid_t pid);
 
+/* Another process than `except` that maps the file (numbers as in /proc/PID/maps), as far as we may
+ * look; 0: none. control_users.c. */
+pid_t control_mapper(pid_t except, dev_t device, ino_t inode);
+/* A descriptor that process `pid` has of that inode; -1: none. */
+int control_opener(pid_t pid, ino_t inode);
+
 /* Writes `text` as a JSON string, quotes included, bytes that are no UTF-8 as U+FFFD. Returns
  * `out`. */
 char *control_json(char *out, size_t size, const char *text);

@@ -20,6 +20,7 @@
 #define HIJACK_PATH_MAX      4096
 #define HIJACK_BUFFERED      1024 /* descriptors with higher numbers never are (stubs/behind.h) */
 #define HIJACK_EXPORT        __attribute__((visibility("default")))
+#define HIJACK_KEPT_PREFIX   "hijack-kept:" /* names memory that stands for a shared mapped file */
 
 /* Written by the driver before the first call, read-only for the agent afterwards except by a
  * restart (which gives the process its new pid and start time). Part of the image like all other

@@ -50,7 +50,8 @@ enum fds_kind {
 #define FDS_MASTER    8u  /* a pseudo-terminal's master */
 #define FDS_TAKEN     16u /* a terminal that goes to the shadow all the same: remote I/O begins */
 #define FDS_HERE      32u /* comes home: what has the number at home only holds it (stubs/local.h) */
-#define FDS_GONE      64u /* the shadow has not kept it for the image of a program that went on */
+#define FDS_GONE      64u  /* the shadow has not kept it for the image of a program that went on */
+#define FDS_WIDOWED   128u /* a unix socket whose other end is closed, with nothing left to read */
 
 /* fds_header.flags */
 #define FDS_SHARING_UNKNOWN 1u /* kcmp(2) is not to be had: fds_entry.shares says nothing */

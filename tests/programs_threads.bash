@@ -105,8 +105,8 @@ public class Garbage {
             final int n = t;
             threads[t] = new Thread(() -> {
                 Map<Integer, byte[]> kept = new LinkedHashMap<>();
-                for (int i = 0; i < 200000; i++) {
-                    byte[] piece = new byte[100 + (i * 7919 + n) % 4000];
+                for (int i = 0; i < 800000; i++) {
+                    byte[] piece = new byte[100 + (int) ((i * 7919L + n) % 4000)];
                     piece[0] = (byte) i;
                     kept.put(i % 1009, piece);
                     sums[n] = sums[n] * 31 + kept.get((i * 13) % Math.min(i + 1, 1009))[0];

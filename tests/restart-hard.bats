@@ -64,9 +64,11 @@ from_image() {
     hijack
     checkpoint
     kill_it
-    restart --rollback-files
+    restart
     ends_with 1
     grep -q 'went on writing to it.*--accept-changed-files' "$DIR/err"
+    restart_ready --rollback-files
+    finish
 }
 
 # bats test_tags=as-root
