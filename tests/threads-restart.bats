@@ -48,6 +48,8 @@ as_root() {
 @test "threads created and ended all the time" { goes_on storm; }
 @test "threads created and ended all the time, musl" { goes_on musl/storm; }
 
+@test "1000 threads" { ROUNDS=1 goes_on threads 1000; }
+
 @test "a debugger sees every thread" {
     start_target threads
     hijack
