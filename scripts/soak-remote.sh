@@ -12,26 +12,25 @@ set -u
 . "$TESTS/remote.bash"
 # shellcheck source=tests/programs.bash
 . "$TESTS/programs.bash"
+# shellcheck source=tests/programs_threads.bash
+. "$TESTS/programs_threads.bash"
 
 is_undisturbed() { [ "$(outcome)" = "$UNDISTURBED" ] || complain "another outcome than undisturbed"; }
 
-started() {
-    program_inputs "$1" && start_program "${COMMAND[@]}" && moment_of_program 0 50
+begun() {
+    program_inputs "$1" && start_program "${COMMAND[@]}" && moment_of_program 0 100
 }
 
 remote_from_now_on() {
-    started "$1" && order expect 0 gdb_hijack hijack --remote-io "$PID" || return
+    begun "$1" && order expect 0 gdb_hijack hijack --remote-io "$PID" || return
     ends_with 0 && is_undisturbed
 }
 
-restarted_away() {
-    started "$1" && order hijack_for_away && order leave_home || return
-    go_away && ends_with 0 && is_undisturbed
-}
+restarted_away() { away_and_end_once "$1" 0 100; }
 
 # The legs are as long as chance wants; the program ends on one of them.
 to_and_fro() {
-    started "$1" && order hijack_for_away && order leave_home || return
+    begun "$1" && order hijack_for_away && order leave_home || return
     while go_away && leg leave_away && go_home && leg leave_home; do :; done
     is_gone "$PID" || complain "$(cat "$DIR/complaint" "$DIR/err")" || return 1
     ends_with 0 && is_undisturbed
@@ -54,7 +53,7 @@ moments_of() {
 
 count=${1:-20}
 shift $(($# ? 1 : 0))
-[ $# -gt 0 ] || set -- "${PROGRAMS_ALL[@]}"
+[ $# -gt 0 ] || set -- "${PROGRAMS_ALL[@]}" "${PROGRAMS_THREADS[@]}"
 RANDOM=${SEED:=$$}
 echo "seed $SEED"
 away_begin && away_use

@@ -202,9 +202,9 @@ at_a_moment() {
 # exit_and_restart NAME [FROM TO]: started, hijacked at a random moment, checkpointed with --exit at another, restarted; the
 # outcome must be the undisturbed one. sqlite3 is in its transaction at the checkpoint.
 exit_and_restart() {
-    local from=0
-    [ "$1" != sqlite3 ] || from=20
-    at_a_moment exit_and_restart_once "$1" "${2:-$from}" "${3:-50}"
+    local from=0 to=100
+    [ "$1" != sqlite3 ] || from=20 to=50
+    at_a_moment exit_and_restart_once "$1" "${2:-$from}" "${3:-$to}"
 }
 
 exit_and_restart_once() {
@@ -216,3 +216,25 @@ exit_and_restart_once() {
     restart && ends_with 0 || return 1
     [ "$(outcome)" = "$UNDISTURBED" ] || complain "$1: another outcome than undisturbed"
 }
+
+# kill_and_restart NAME [FROM TO]: started, hijacked and checkpointed at random moments, killed after another, with its shadow;
+# what it has appended since is cut back by the restart, and the outcome must be the undisturbed one.
+kill_and_restart() { at_a_moment kill_and_restart_once "$1" "${2:-0}" "${3:-100}"; }
+
+kill_and_restart_once() {
+    program_inputs "$1" && start_program "${COMMAND[@]}" || return 1
+    moment_of_program "$2" "$3" && order hijack || return
+    random_moment $((TOOK < 1000 ? TOOK / 10 + 1 : 100))
+    order checkpoint || return
+    random_moment 100
+    kill -KILL "$PID" 2>/dev/null # or it has ended just now
+    wait_until is_gone "$PID" && wait_until is_gone "$SHADOW" || return 1
+    wait "$PID" 2>/dev/null
+    restart --rollback-files && wait_until is_gone "$MAIN" || return 1
+    ! was_connected || return "$TOO_LATE"
+    ends_with 0 || return 1
+    [ "$(outcome)" = "$UNDISTURBED" ] || complain "$1: another outcome than undisturbed"
+}
+
+# A connection ends with its process: the restart is refused, by name. Then another moment is taken.
+was_connected() { grep -q ': a socket cannot be opened by name, and its shadow is gone' "$DIR/err"; }

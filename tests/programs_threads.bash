@@ -2,7 +2,7 @@
 # programs_threads.bash - as programs.bash, of programs that have threads.
 
 # shellcheck disable=SC2034 # for the soak script
-PROGRAMS_THREADS=(threaded_python xz openmp node javac java_gc)
+PROGRAMS_THREADS=(threaded_python xz openmp node javac java_gc java_net)
 
 program_threaded_python() {
     make_words 20 >words
@@ -122,4 +122,88 @@ END
     javac Garbage.java || return 1
     COMMAND=(java -Xmx64m Garbage)
     RESULTS=(out)
+}
+
+# A client of a server that lives as long as the test: it gets as many bytes as it asks for, computes what they must be, and
+# keeps them in a file, of which it reads other parts again. Most of the time it is not connected.
+program_java_net() {
+    cat >server.py <<'END'
+import os, socketserver
+def body(n):
+    value, out = n, bytearray()
+    for i in range(3000 + n % 5000):
+        value = (value * 1103515245 + 12345) & 0x7fffffff
+        out.append(value >> 16 & 0xff)
+    return bytes(out)
+class Handler(socketserver.StreamRequestHandler):
+    def handle(self):
+        for line in self.rfile:
+            self.wfile.write(body(int(line)))
+            self.wfile.flush()
+class Server(socketserver.ThreadingTCPServer):
+    daemon_threads, allow_reuse_address = True, True
+with Server(("127.0.0.1", 0), Handler) as server:
+    with open("port.new", "w") as f: print(server.server_address[1], file=f)
+    os.rename("port.new", "port")
+    server.serve_forever()
+END
+    cat >Net.java <<'END'
+import java.io.*;
+import java.net.*;
+import java.nio.file.*;
+import java.security.*;
+public class Net {
+    static byte[] body(int n) {
+        byte[] out = new byte[3000 + n % 5000];
+        long value = n;
+        for (int i = 0; i < out.length; i++) {
+            value = (value * 1103515245L + 12345) & 0x7fffffff;
+            out[i] = (byte) (value >> 16);
+        }
+        return out;
+    }
+    static void check(boolean right, String what) { if (!right) throw new IllegalStateException(what); }
+    static byte[] fetch(Socket s, int n) throws IOException {
+        s.getOutputStream().write((n + "\n").getBytes());
+        return s.getInputStream().readNBytes(3000 + n % 5000);
+    }
+    public static void main(String[] args) throws Exception {
+        int port = Integer.parseInt(Files.readString(Path.of("port")).trim()), length = 0;
+        MessageDigest all = MessageDigest.getInstance("SHA-256");
+        try (RandomAccessFile file = new RandomAccessFile("kept", "rw")) {
+            for (int n = 0; n < 300; n++) {
+                byte[] one, two;
+                try (Socket s = new Socket("127.0.0.1", port)) {
+                    one = fetch(s, n);
+                    two = fetch(s, n + 7);
+                }
+                check(java.util.Arrays.equals(one, body(n)) && java.util.Arrays.equals(two, body(n + 7)), "reply " + n);
+                file.seek(length);
+                file.write(one);
+                length += one.length;
+                byte[] again = new byte[one.length];
+                file.seek(length - one.length);
+                file.readFully(again);
+                check(java.util.Arrays.equals(one, again), "file " + n);
+                all.update(two);
+                for (int i = 0; i < 20000; i++) all.update(again, i % 1000, 100);
+            }
+        }
+        System.out.println(length + " " + new java.math.BigInteger(1, all.digest()));
+    }
+}
+END
+    javac Net.java || return 1
+    program_server
+    COMMAND=(java Net)
+    RESULTS=(out kept)
+}
+
+# The server writes the number of its port to the file `port`. The one before ends.
+program_server() {
+    [ -z "${SERVER:-}" ] || kill "$SERVER" 2>/dev/null
+    (close_inherited && exec "$PYTHON" server.py) </dev/null >/dev/null 2>&1 3>&- &
+    SERVER=$!
+    started "$SERVER"
+    wait_until test -s port
 }

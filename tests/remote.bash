@@ -46,6 +46,17 @@ leave_away() {
 
 go_home() { restart_ready; }
 
+# away_and_end NAME [FROM TO]: of programs.bash: hijacked at a moment of its life, and restarted away, where it ends; the outcome
+# must be the undisturbed one.
+away_and_end() { at_a_moment away_and_end_once "$1" "${2:-0}" "${3:-100}"; }
+
+away_and_end_once() {
+    program_inputs "$1" && start_program "${COMMAND[@]}" && moment_of_program "$2" "$3" || return 1
+    order hijack_for_away && order leave_home || return
+    go_away && ends_with 0 || return 1
+    [ "$(outcome)" = "$UNDISTURBED" ] || complain "$1: another outcome than undisturbed"
+}
+
 # there_and_back TIMES [BETWEEN...]: that often; BETWEEN after each arrival
 there_and_back() {
     local n
