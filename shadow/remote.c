@@ -88,7 +88,7 @@ static void answer_asker(struct shadow *s, int status)
 {
     struct remote *r = &s->remote;
     if (r->asker)
-        serve_reply(s, r->asker, r->asker_type, r->asker_sequence, status, NULL, 0, NULL, 0);
+        peer_reply(s, r->asker, r->asker_type, r->asker_sequence, status, NULL, 0, NULL, 0);
     r->asker = NULL;
 }
 
@@ -203,12 +203,12 @@ static void listed(struct shadow *s, struct peer *p)
     if (made && whole)
         s->remote.recaller = p;
     if (p)
-        serve_reply(s, p, in.header.type & ~FRAME_REPLY, in.header.sequence, in.header.status,
-                    whole ? (const void *)offer : &offer->table,
-                    !made   ? 0
-                    : whole ? sizeof *offer
-                            : sizeof offer->table,
-                    NULL, 0);
+        peer_reply(s, p, in.header.type & ~FRAME_REPLY, in.header.sequence, in.header.status,
+                   whole ? (const void *)offer : &offer->table,
+                   !made   ? 0
+                   : whole ? sizeof *offer
+                           : sizeof offer->table,
+                   NULL, 0);
 }
 
 void remote_trace(struct shadow *s)
@@ -232,7 +232,7 @@ static void traced(struct shadow *s)
         if (p->fd < 0 || !p->traces)
             continue;
         record->lost = lost + p->lost;
-        p->lost = serve_tell(s, p, FRAME_TRACED, record, in.header.length) ? record->lost + 1 : 0;
+        p->lost = peer_tell(s, p, FRAME_TRACED, record, in.header.length) ? record->lost + 1 : 0;
     }
 }
 
@@ -251,8 +251,8 @@ static void pass_back(struct shadow *s)
     else if (type == FRAME_LIST || type == FRAME_RECALL)
         listed(s, p);
     else if (p)
-        serve_reply(s, p, type, in.header.sequence, in.header.status, in.payload, in.header.length,
-                    in.fds, in.fd_count);
+        peer_reply(s, p, type, in.header.sequence, in.header.status, in.payload, in.header.length,
+                   in.fds, in.fd_count);
 }
 
 void remote_serve(struct shadow *s)
@@ -275,7 +275,7 @@ static void answer_unanswered(struct shadow *s)
 {
     for (struct peer *p = s->peers; p < s->peers + SHADOW_PEERS; p++) {
         if (p->fd >= 0 && p->asked)
-            serve_reply(s, p, p->asked, p->sequence, -EIO, NULL, 0, NULL, 0);
+            peer_reply(s, p, p->asked, p->sequence, -EIO, NULL, 0, NULL, 0);
         p->asked = 0;
     }
 }

@@ -1,6 +1,5 @@
 /*
- * serve.c - connections, and the one table of what may be asked of the shadow: by whom, with how
- * much payload.
+ * serve.c - the one table of what may be asked of the shadow: by whom, with how much payload.
  *
  * An answer_*() returns the status of the reply (>= 0 or -errno) and may leave a payload in `out`.
  * A payload of another size than its type's row allows never reaches it, nor do descriptors that
@@ -104,7 +103,7 @@ static int answer_take(struct shadow *s, struct peer *p)
     s->taker = p;
     memcpy(out.payload, &s->request, sizeof s->request);
     out.size = sizeof s->request;
-    serve_tell(s, s->requester, FRAME_TAKEN, NULL, 0);
+    peer_tell(s, s->requester, FRAME_TAKEN, NULL, 0);
     return 1;
 }
 
@@ -368,27 +367,6 @@ static int find_question(const struct peer *p)
     return -ENOTSUP;
 }
 
-int serve_tell(struct shadow *s, struct peer *p, unsigned type, const void *payload, size_t size)
-{
-    struct frame_header header;
-    if (!p || p->fd < 0)
-        return -EPIPE;
-    frame_header(&header, type, s->session, p->sequence, size);
-    header.epoch = s->epoch;
-    /* A peer that does not read it has itself to blame. */
-    return message_send(p->fd, &header, payload, NULL, 0, MSG_DONTWAIT);
-}
-
-void serve_reply(struct shadow *s, struct peer *p, unsigned type, uint64_t sequence, int status,
-                 const void *payload, size_t size, const int *fds, uint32_t fd_count)
-{
-    struct frame_header header;
-    frame_header(&header, type | FRAME_REPLY, s->session, sequence, size);
-    header.epoch = s->epoch;
-    header.status = status;
-    message_send(p->fd, &header, payload, fds, fd_count, MSG_DONTWAIT);
-}
-
 static int reply(struct shadow *s, struct peer *p, int status)
 {
     struct frame_header header;
@@ -448,16 +426,6 @@ static int answer(struct shadow *s, struct peer *p)
     return status == -EBADMSG || status == -EPROTO || status == -EACCES ? status : error;
 }
 
-/* A connection that ends is no offence; anything else is told to whoever looks (FRAME_STATUS). */
-static void refuse(struct shadow *s, struct peer *p, int error)
-{
-    if (error != -EPIPE && error != -ECONNRESET) {
-        s->refused++;
-        s->last_error = error;
-    }
-    serve_drop(s, p);
-}
-
 void serve_peer(struct shadow *s, struct peer *p)
 {
     int error = receive(s, p);
@@ -469,64 +437,5 @@ void serve_peer(struct shadow *s, struct peer *p)
         error = answer(s, p);
     message_close_descriptors(&in);
     if (error)
-        refuse(s, p, error);
-}
-
-void serve_drop(struct shadow *s, struct peer *p)
-{
-    session_peer_gone(s, p);
-    close(p->fd);
-    *p = (struct peer){.fd = -1};
-    remote_trace(s);
-}
-
-static struct peer *free_slot(struct shadow *s, pid_t pid)
-{
-    struct peer *found = NULL;
-    int left = s->application >= 0 && pid != s->start.pid ? -SHADOW_KEPT : 0;
-    for (int i = 0; i < SHADOW_PEERS; i++)
-        if (s->peers[i].fd < 0) {
-            found = found ? found : &s->peers[i];
-            left++;
-        }
-    return left > 0 ? found : NULL;
-}
-
-/* In place of the oldest connection that has not said who it is. */
-static struct peer *make_slot(struct shadow *s)
-{
-    struct peer *oldest = NULL;
-    for (struct peer *p = s->peers; p < s->peers + SHADOW_PEERS; p++)
-        if (p->fd >= 0 && !p->role && (!oldest || p->serial < oldest->serial))
-            oldest = p;
-    if (oldest)
-        refuse(s, oldest, -EUSERS);
-    return oldest;
-}
-
-/* Our own user, root, or the application even if it has changed its user since. */
-static bool welcome(const struct shadow *s, const struct ucred *peer)
-{
-    return peer->uid == geteuid() || peer->uid == 0 ||
-           (s->application >= 0 && peer->pid == s->start.pid);
-}
-
-void serve_accept(struct shadow *s)
-{
-    struct ucred peer;
-    socklen_t size = sizeof peer;
-    int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd < 0)
-        return;
-    bool welcomed = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && welcome(s, &peer);
-    struct peer *slot = welcomed ? free_slot(s, peer.pid) : NULL;
-    if (welcomed && !slot)
-        slot = make_slot(s);
-    if (!slot) {
-        s->refused++;
-        s->last_error = welcomed ? -EUSERS : -EACCES;
-        close(fd);
-        return;
-    }
-    *slot = (struct peer){.fd = fd, .pid = peer.pid, .serial = ++s->serial};
+        peer_refuse(s, p, error);
 }

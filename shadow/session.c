@@ -82,7 +82,7 @@ void session_name(struct shadow *s)
 static void forward_report(struct shadow *s, const struct frame_report *report)
 {
     if (s->requester)
-        serve_tell(s, s->requester, FRAME_REPORT, report, sizeof *report);
+        peer_tell(s, s->requester, FRAME_REPORT, report, sizeof *report);
     s->requester = NULL;
     s->request_state = REQUEST_NONE;
     s->reported = false;

@@ -237,7 +237,7 @@ static void run_once(int signals)
         !polled[LISTENER].revents)
         session_application_ended(&shadow);
     if (polled[LISTENER].revents)
-        serve_accept(&shadow);
+        peer_accept(&shadow);
     if (polled[SIGNALS].revents)
         shadow.end = true;
 }

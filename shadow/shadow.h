@@ -4,8 +4,8 @@
  *
  * The flow is: the spawner (stubs/spawn.c or restart/starter_spawn.c) execs it with its end of a
  * socket pair as descriptor 0; shadow.c learns from FRAME_START who the application is, listens on
- * a socket in the 0700 runtime directory and polls; serve.c answers frames by one table; session.c
- * follows the application's life; hold.c keeps descriptors.
+ * a socket in the 0700 runtime directory and polls; peer.c lets peers in, serve.c answers their
+ * frames by one table; session.c follows the application's life; hold.c keeps descriptors.
  *
  *   SHADOW_HOME --COMMIT--> SHADOW_LEAVING --its end--> SHADOW_HELD --ADOPT--> SHADOW_RETURNING
  * --DONE--> SHADOW_HOME
@@ -118,17 +118,20 @@ struct frame {
     uint32_t fd_count;
 };
 
+/* --- peer.c --- */
+void peer_accept(struct shadow *s);
+void peer_drop(struct shadow *s, struct peer *p);
+/* As peer_drop(), and counts what was not just the end of the connection. */
+void peer_refuse(struct shadow *s, struct peer *p, int error);
+/* A frame that answers none. 0, or -errno: the peer does not read, or is gone. */
+int peer_tell(struct shadow *s, struct peer *p, unsigned type, const void *payload, size_t size);
+/* Answers a frame that came earlier: SERVE_LATER was what its answer_*() returned. */
+void peer_reply(struct shadow *s, struct peer *p, unsigned type, uint64_t sequence, int status,
+                const void *payload, size_t size, const int *fds, uint32_t fd_count);
+
 /* --- serve.c --- */
-void serve_accept(struct shadow *s);
 /* Receives and answers one frame; a broken one, or the end, costs the connection. */
 void serve_peer(struct shadow *s, struct peer *p);
-void serve_drop(struct shadow *s, struct peer *p);
-/* A frame that answers none. 0, or -errno: the peer does not read, or is gone. */
-int serve_tell(struct shadow *s, struct peer *p, unsigned type, const void *payload, size_t size);
-
-/* Answers a frame that came earlier: SERVE_LATER was what its answer_*() returned. */
-void serve_reply(struct shadow *s, struct peer *p, unsigned type, uint64_t sequence, int status,
-                 const void *payload, size_t size, const int *fds, uint32_t fd_count);
 #define SERVE_LATER INT_MIN
 
 /* --- remote.c --- */

@@ -13,7 +13,10 @@ import socket
 import struct
 import sys
 
-MAGIC, VERSION, HEADER = 0x4B4A4948, 3, "<IHHIiQIIQ"
+FRAMES = os.path.join(os.path.dirname(__file__), "../stubs/frame.h")
+with open(FRAMES) as text:
+    VERSION = int(re.search(r"#define FRAME_VERSION +(\d+)", text.read()).group(1))
+MAGIC, HEADER = 0x4B4A4948, "<IHHIiQIIQ"
 HELLO, STATUS, REQUEST, OFFER, REMOTE, CHANNEL, CANCEL, CALL = 2, 3, 4, 7, 17, 18, 19, 0x100
 START, TABLE, DESCRIPTORS, COMMIT, REPORT, FETCH, UNLOCK, ADOPT, DONE, END = 1, 8, 9, 10, 11, 12, 13, 14, 15, 16
 TOOL, APPLICATION, STARTER = 1, 2, 3
