@@ -87,6 +87,8 @@ uint64_t ckpt_pages_carried(void);
 /* Fills resume_process with what the kernel keeps of the process, and every thread's state. */
 long ckpt_process(void);
 long ckpt_threads(void); /* the latter */
+/* The set of signals pending for this thread itself, the process's not among them. */
+uint64_t ckpt_own_pending(void);
 /* Places runs and segments in the file and writes the head, all but its sums. */
 long ckpt_layout(void);
 /* Puts the sum of the finished head into its last note. */

@@ -80,9 +80,8 @@ static int take_pending(uint64_t set, int32_t tid)
     return info && raw(SYS_rt_sigtimedwait, &set, info, &now, 8) > 0;
 }
 
-/* The signals pending for this thread itself: rt_sigpending() does not tell them from the
- * process's. */
-static uint64_t own_pending(void)
+/* rt_sigpending() does not tell them from the process's. */
+uint64_t ckpt_own_pending(void)
 {
     char text[2048];
     uint64_t all = 0;
@@ -101,9 +100,9 @@ static uint64_t own_pending(void)
 static void read_own_pending(int32_t tid)
 {
     uint64_t timers = timer_signals(tid), own;
-    while ((own = own_pending() & ~timers) && take_pending(own & -own, tid))
+    while ((own = ckpt_own_pending() & ~timers) && take_pending(own & -own, tid))
         ;
-    note_timer_signals(own_pending() & timers, tid);
+    note_timer_signals(ckpt_own_pending() & timers, tid);
 }
 
 static void read_process_pending(int32_t tid)

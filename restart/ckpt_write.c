@@ -24,7 +24,8 @@
 #include "stubs/mem.h"
 #include "stubs/raw.h"
 
-#define DIRECT_MIN (64 * 1024) /* below, the buffer costs nothing */
+#define DIRECT_MIN  (64 * 1024) /* below, the buffer costs nothing */
+#define SIZE_SIGNAL (1ULL << (SIGXFSZ - 1))
 
 extern char __bss_start[], _end[];
 
@@ -149,7 +150,7 @@ static long check_target(const char *path)
     return 0;
 }
 
-/* Asked before, so that the kernel sends no SIGXFSZ. */
+/* Asked before anything is written. */
 static long check_limit(const char *path)
 {
     struct rlimit limit;
@@ -205,19 +206,45 @@ static int needs_name(long error)
     return error == -EOPNOTSUPP || error == -EISDIR || error == -EINVAL;
 }
 
+static long write_temporary(void)
+{
+    long result = write_file(open_directory(temporary, O_TMPFILE | O_RDWR), 0);
+    if (!needs_name(result))
+        return result;
+    ckpt_write_abandon();
+    if ((result = open_named()) < 0)
+        return ckpt_fail(result, "cannot create", temporary);
+    return write_file(result, 1);
+}
+
+/* Takes SIGXFSZ out of this thread's queue. One of the process's own stays: the thread's come
+ * first. */
+static void drop_size_signal(void)
+{
+    const struct timespec now = {0, 0};
+    const uint64_t set = SIZE_SIGNAL;
+    if (ckpt_own_pending() & set)
+        raw(SYS_rt_sigtimedwait, &set, NULL, &now, sizeof set);
+}
+
+/* Somebody else may lower the limit while we write: then the kernel has sent the signal, which
+ * would kill the program when it goes on. */
+static long write_within_limit(void)
+{
+    const uint64_t before = ckpt_own_pending();
+    long result = write_temporary();
+    if (result == -EFBIG && !(before & SIZE_SIGNAL))
+        drop_size_signal();
+    return result;
+}
+
 long ckpt_write(const char *path)
 {
     long result;
     if ((result = check_target(path)) || (result = check_limit(path)))
         return result;
     name_temporary(path);
-    result = write_file(open_directory(path, O_TMPFILE | O_RDWR), 0);
-    if (needs_name(result)) {
-        ckpt_write_abandon();
-        if ((result = open_named()) < 0)
-            return ckpt_fail(result, "cannot create", temporary);
-        result = write_file(result, 1);
-    }
+    result = write_within_limit();
     if (!result)
         return 0;
     ckpt_write_abandon();

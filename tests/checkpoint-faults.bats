@@ -79,6 +79,57 @@ limited() { # RESOURCE, VALUE of $PID's soft limit
     older_image
 }
 
+# Whoever lowers the limit while the image is being written.
+lowered_meanwhile() {
+    as_prefix
+    "${AS[@]}" "$PYTHON" "$TESTS/limit.py" "$PID" 1000000 >"$DIR/tracer" 2>&1 3>&- &
+    local tracer=$!
+    started "$tracer"
+    wait_until grep -q ready "$DIR/tracer" || return 1
+    fails 3 "$1.*(too large|limit)" "$DIR/images/$1" "${@:2}" || return 1
+    wait "$tracer" || complain "$(cat "$DIR/tracer")" || return 1
+    grep -q '^Max file size *1000000 ' "/proc/$PID/limits" && limited fsize unlimited
+}
+
+@test "RLIMIT_FSIZE is lowered in mid-write: the signal that the kernel then sends kills nobody" {
+    begin 16
+    expect 0 gdb_hijack checkpoint "$PID" -o "$DIR/images/old.ckpt"
+    lowered_meanwhile new.ckpt
+    lowered_meanwhile old.ckpt
+    lowered_meanwhile old.ckpt --exit
+    older_image
+}
+
+# SigPnd, ShdPnd: bit 24 is SIGXFSZ
+pending() { awk '/^(SigPnd|ShdPnd)/ { print $1, $2 }' "/proc/$PID/status"; }
+
+# own_signal NAME SEND: a program that blocks SIGXFSZ and has sent itself one keeps just that
+own_signal() {
+    start_program "$PYTHON" -c "
+import os, signal, threading, time
+from signal import SIGXFSZ
+signal.signal(SIGXFSZ, signal.SIG_DFL)
+signal.pthread_sigmask(signal.SIG_BLOCK, [SIGXFSZ])
+$1
+open('ready', 'w').close()
+while not os.path.exists('stop'): time.sleep(0.01)
+"
+    wait_until test -e "$DIR/ready"
+    hijack
+    pending >"$DIR/pending"
+    lowered_meanwhile new.ckpt
+    diff "$DIR/pending" <(pending)
+    finish
+}
+
+@test "... and a SIGXFSZ that the program has pending itself stays, the thread's or the process's or none" {
+    mkdir "$DIR/images"
+    chown "$WHO" "$DIR/images"
+    own_signal "signal.pthread_kill(threading.get_ident(), SIGXFSZ)"
+    own_signal "os.kill(os.getpid(), SIGXFSZ)"
+    own_signal "pass"
+}
+
 @test "RLIMIT_NOFILE, soft and hard: refused by name, or not needed" {
     begin
     expect 0 gdb_hijack checkpoint "$PID" -o "$DIR/images/old.ckpt"
