@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "driver/options.h"
+#include "shadow/control.h"
 
 int option_number(const struct argp_state *state, const char *what, const char *text, int least,
                   int most)
@@ -20,5 +21,5 @@ pid_t option_pid(const struct argp_state *state, const char *text)
 {
     if (state->arg_num > 0)
         argp_error(state, "one process at a time: \"%s\" is too many", text);
-    return option_number(state, "process id", text, 1, INT_MAX);
+    return control_program(option_number(state, "process id", text, 1, INT_MAX));
 }

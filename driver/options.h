@@ -10,7 +10,8 @@
 int option_number(const struct argp_state *state, const char *what, const char *text, int least,
                   int most);
 
-/* The one process id of a command line, at ARGP_KEY_ARG; ends the program as above when it is the
+/* The one process id of a command line, at ARGP_KEY_ARG (of its program, where it is that of the
+ * process that `restart --keep-ids` has become); ends the program as above when it is the
  * second. */
 pid_t option_pid(const struct argp_state *state, const char *text);
 

@@ -126,7 +126,8 @@ static void check_user_namespaces(struct findings *to)
     free(debian);
     add(to, FINDING_NOTE, "user-namespaces",
         allowed ? "user namespaces for everybody"
-                : "no user namespaces for ordinary users: a restart cannot shift clocks");
+                : "no user namespaces for ordinary users: a restart cannot keep process and thread "
+                  "ids, nor shift clocks");
 }
 
 static void check_cpu(struct findings *to)

@@ -114,7 +114,7 @@ uint64_t resume_main(const struct resume_handover *handover)
     set_actions();
     set_attributes();
     set_membarrier();
-    uint64_t frame = resume_threads();
+    uint64_t frame = resume_threads(handover);
     resume_owners((const void *)handover->owners, handover->owner_count);
     unmap(handover);
     set_limits();

@@ -1,4 +1,5 @@
 /* resume_threads.c - see resume_threads.h. */
+#include <linux/capability.h>
 #include <linux/futex.h>
 #include <linux/sched.h>
 #include <sys/prctl.h>
@@ -29,6 +30,7 @@
 #define WAITER_STACK 512
 
 static const struct image_process *const p = &resume_process;
+static uint32_t keep_ids, capabilities[6]; /* of the handover */
 
 static struct image_thread *thread(unsigned i)
 {
@@ -175,12 +177,21 @@ static void set_scheduling(const struct image_thread *t)
         raw(SYS_sched_setaffinity, 0, t->cpus_size, t->cpus);
 }
 
+/* Those that choosing an id took go with it. */
+static void set_capabilities(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    if (keep_ids)
+        raw(SYS_capset, &header, capabilities);
+}
+
 static void set_state(struct image_thread *t)
 {
     set_addresses(t);
     set_id(t);
     set_attributes(t);
     set_scheduling(t);
+    set_capabilities();
     resume_arch_state(t);
     resume_queue_pending(t->tid, hijack_params.signal);
 }
@@ -219,9 +230,9 @@ static void make(unsigned i)
 {
     static const char why[] = "gdb-hijack: cannot make a thread (clone); the restart has failed\n";
     long tid = make_with_id(thread(i), stack_of(i), 1);
-    if (raw_failed(tid))
+    if (raw_failed(tid) && !keep_ids)
         tid = make_with_id(thread(i), stack_of(i), 0);
-    if (raw_failed(tid)) /* no clone3 here, or a filter forbids it */
+    if (raw_failed(tid) && !keep_ids) /* no clone3 here, or a filter forbids it */
         tid = resume_clone(FLAGS, stack_of(i), thread(i), SYS_clone);
     if (!raw_failed(tid))
         return;
@@ -246,9 +257,11 @@ static void await(int count)
 }
 
 /* The main thread comes last: the others inherit, and may not raise what it has lowered. */
-uint64_t resume_threads(void)
+uint64_t resume_threads(const struct resume_handover *handover)
 {
     const unsigned own = main_thread();
+    keep_ids = handover->keep_ids;
+    memcpy(capabilities, handover->capabilities, sizeof capabilities);
     handler_arrived = 0;
     handler_round = HANDLER_WAIT;
     for (unsigned i = 0; i < p->thread_count; i++)

@@ -16,7 +16,7 @@
 #include "restart/image.h"
 
 /* The address of the main thread's signal frame. */
-uint64_t resume_threads(void);
+uint64_t resume_threads(const struct resume_handover *handover);
 void resume_threads_go(void);
 
 /* Writes the new ids into locks that are held. After resume_threads(). */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "restart/starter.h"
+#include "restart/starter_family.h"
 #include "stubs/policy.h"
 
 enum { REFUSED = 1, USAGE = 2, FAILED = 3 };
@@ -18,7 +19,7 @@ enum { REFUSED = 1, USAGE = 2, FAILED = 3 };
 struct options {
     const char *named[256];
     size_t named_count;
-    int rollback, accept_changed, accept_clocks, copy, away, remote, quiet, map;
+    int rollback, accept_changed, accept_clocks, copy, away, remote, keep_ids, quiet, map;
     const char *socket;
     const char *image;
     char policy[HIJACK_PATH_MAX]; /* lines of stubs/policy.h */
@@ -26,7 +27,8 @@ struct options {
 
 static const char usage[] =
     "usage: gdb-hijack restart [--fd N=PATH]... [--rollback-files] [--accept-changed-files] "
-    "[--accept-clocks] [--copy] [--away | --remote-io [--io PATTERN=WHAT]...] [--shadow SOCKET] "
+    "[--accept-clocks] [--copy] [--keep-ids] [--away | --remote-io [--io PATTERN=WHAT]...] "
+    "[--shadow SOCKET] "
     "[-q] IMAGE\n"
     "This process becomes the program of the image; its exit status is the program's.\n"
     "  --fd N=PATH             open PATH as descriptor N\n"
@@ -44,6 +46,8 @@ static const char usage[] =
     "      --io PATTERN=WHAT   with --remote-io, of files that match: remote (each call is made at "
     "home), buffer (only this program uses them), local (of this host)\n"
     "      --shadow SOCKET     where the shadow listens, if not where it did\n"
+    "      --keep-ids          the program and its threads have their old ids, in a pid "
+    "namespace of their own; this process stays as its parent\n"
     "      --map               refused for now: memory mapped from the image would not behave as "
     "the "
     "program's own\n"
@@ -78,6 +82,7 @@ static int parse(struct options *o, int argc, char **argv)
                                    {"remote-io", 0, &o->remote, 1},
                                    {"io", 1, NULL, 'p'},
                                    {"shadow", 1, NULL, 's'},
+                                   {"keep-ids", 0, &o->keep_ids, 1},
                                    {"map", 0, &o->map, 1},
                                    {"quiet", 0, NULL, 'q'},
                                    {"help", 0, NULL, 'h'},
@@ -160,7 +165,7 @@ static int restart(struct image *image, const struct options *o)
     static struct starter_fds_session session;
     struct starter_fds *fds = NULL;
     char shadow[PATH_MAX];
-    int *kept[] = {&image->fd, &image->errors};
+    int *kept[3] = {&image->fd};
     struct starter_fds_options fo = {.named = o->named,
                                      .named_count = o->named_count,
                                      .rollback = o->rollback,
@@ -174,13 +179,19 @@ static int restart(struct image *image, const struct options *o)
                                      .shadow = shadow,
                                      .params = image->params,
                                      .keep = kept,
-                                     .keep_count = o->remote ? 2 : 1};
+                                     .keep_count = 1};
     image->accept_changed = o->accept_changed;
     image->accept_clocks = o->accept_clocks;
     image->rollback = o->rollback;
     image->away = o->away || o->remote;
-    if (o->remote) /* all descriptors below will be closed */
+    if (image->family.ids) {
+        fo.parent = &image->family.parent, fo.foreground = &image->family.foreground;
+        kept[fo.keep_count++] = &image->family.parent;
+    }
+    if (o->remote) { /* all descriptors below will be closed */
         image->errors = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+        kept[fo.keep_count++] = &image->errors;
+    }
     if (starter_companion(image, "hijack-shadow", shadow, sizeof shadow) ||
         prepare(image, &fo, &fds))
         return complain(image, REFUSED);
@@ -221,6 +232,8 @@ int main(int argc, char **argv)
     if (end)
         return end - 1;
     if (image_open(&image, o.image) || (o.map && refuse_map(&image)) || check_policy(&image, &o))
+        return complain(&image, REFUSED);
+    if (o.keep_ids && family_make(&image))
         return complain(&image, REFUSED);
     return restart(&image, &o);
 }

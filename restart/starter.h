@@ -64,6 +64,12 @@ struct image {
     int errors;          /* for messages */
     unsigned kept;       /* files that memory stands for from now on */
     char warning[1024];  /* of the first of them; empty: none */
+    struct {             /* --keep-ids (starter_family.h) */
+        bool ids;
+        bool foreground;          /* of its terminal was this command */
+        int parent;               /* a socket to the process that stays as the parent */
+        uint32_t capabilities[6]; /* of the caller, as capset(2) has them */
+    } family;
     char error[8192];
 };
 
@@ -122,6 +128,8 @@ int process_check(struct image *image);
 /* Working directory (but for away) and the like. What is not allowed is left as it is. */
 int process_apply(struct image *image);
 
+/* Until the threads that have been joined have let go of their ids. starter_clocks.c. */
+void process_await_threads(void);
 /* Are this machine's clocks behind the image's, and can they be shifted? Changes nothing; the shift
  * is then in image.shift. starter_clocks.c. */
 int clocks_check(struct image *image);

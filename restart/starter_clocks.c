@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #include "restart/starter.h"
+#include "restart/starter_namespaces.h"
 
 #define SECOND  1000000000ULL
 #define OFFSETS "/proc/self/timens_offsets"
@@ -66,25 +67,6 @@ static int put(const char *path, const char *text)
     int error = write(fd, text, strlen(text)) < 0 ? -errno : 0;
     close(fd);
     return error;
-}
-
-static int map_one(const char *path, unsigned id)
-{
-    char line[32];
-    snprintf(line, sizeof line, "%u %u 1", id, id);
-    return put(path, line);
-}
-
-/* A group may be mapped by its member only when groups can no longer be dropped. */
-static int new_user_and_time(void)
-{
-    unsigned user = geteuid(), group = getegid();
-    if (unshare(CLONE_NEWUSER | CLONE_NEWTIME))
-        return -errno;
-    int error = put("/proc/self/setgroups", "deny");
-    if (!error)
-        error = map_one("/proc/self/uid_map", user);
-    return error ? error : map_one("/proc/self/gid_map", group);
 }
 
 /* To what the namespace has from this process's: the machine's clocks are the origin. */
@@ -125,7 +107,9 @@ static int shift_clocks(const struct clocks_shift *shift)
     struct __user_cap_data_struct had[2];
     if (syscall(SYS_capget, &header, had))
         return -errno;
-    int error = shift->user ? new_user_and_time() : unshare(CLONE_NEWTIME) ? -errno : 0;
+    int error = shift->user              ? namespaces_new_user(CLONE_NEWTIME)
+                : unshare(CLONE_NEWTIME) ? -errno
+                                         : 0;
     if (!error)
         error = add_offsets(shift);
     if (!error)
@@ -190,7 +174,7 @@ int clocks_check(struct image *image)
 
 /* A thread that was joined is in the kernel's list for a moment longer, and nobody with threads may
  * enter a namespace. A directory has two links, and one for each directory in it. */
-static void wait_for_threads(void)
+void process_await_threads(void)
 {
     struct stat st;
     while (stat("/proc/self/task", &st) == 0 && st.st_nlink > 3)
@@ -202,7 +186,7 @@ int clocks_shift(struct image *image)
     const struct clocks_shift *s = &image->shift;
     if (!s->monotonic && !s->boottime)
         return 0;
-    wait_for_threads();
+    process_await_threads();
     int error = shift_clocks(s);
     return error
                ? image_fail(image, error, "cannot shift the program's clocks: %s", strerror(-error))

@@ -213,12 +213,13 @@ static int open_late(struct starter_fds *f, uint32_t i)
 
 /* In the background, setting modes stops us (SIGTTOU) until the shell's fg, as it does any program.
  * So there only for modes that its input depends on: a job that never touched them runs on. */
-static bool must_have_modes(int fd, const unsigned char *modes)
+static bool must_have_modes(const struct starter_fds *f, int fd, const unsigned char *modes)
 {
+    bool foreground = f->o.foreground ? *f->o.foreground : tcgetpgrp(fd) == getpgrp();
     const tcflag_t plain = ICANON | ECHO | ISIG;
     tcflag_t local;
     memcpy(&local, modes + 3 * sizeof local, sizeof local); /* the kernel's c_lflag */
-    return tcgetpgrp(fd) == getpgrp() || (local & plain) != plain;
+    return foreground || (local & plain) != plain;
 }
 
 static void restore_modes(const struct starter_fds *f, const struct fds_entry *e, int fd)
@@ -230,7 +231,7 @@ static void restore_modes(const struct starter_fds *f, const struct fds_entry *e
     for (int i = 0; i < TERMIOS_BYTES; i++)
         if (sscanf(digits + 2 * i, "%2hhx", &modes[i]) != 1)
             return;
-    if (must_have_modes(fd, modes))
+    if (must_have_modes(f, fd, modes))
         ioctl(fd, TCSETS, modes);
 }
 
@@ -365,7 +366,7 @@ static void new_shadow(struct starter_fds *f, struct starter_fds_session *sessio
     if (!error)
         error =
             control_socket_path(geteuid(), getegid(), params->key, params->socket, why, sizeof why);
-    session->shadow = error ? error : starter_spawn_shadow(params, shadow);
+    session->shadow = error ? error : starter_spawn_shadow(params, shadow, f->o.parent);
     if (session->shadow < 0)
         snprintf(session->warning, sizeof session->warning,
                  "the program runs without a shadow: %s; a raw signal still takes a checkpoint",

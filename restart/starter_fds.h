@@ -21,6 +21,7 @@
 #ifndef RESTART_STARTER_FDS_H
 #define RESTART_STARTER_FDS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,6 +41,8 @@ struct starter_fds_options {
     const struct image_process *process; /* of the image, for the shadow */
     int no_shadow;                       /* start no shadow for the restarted program */
     const char *shadow;                  /* path of hijack-shadow; NULL: params->shadow */
+    const int *parent;      /* --keep-ids: the socket to who starts it for us; NULL: we do */
+    const bool *foreground; /* --keep-ids: were we, outside? NULL: the terminal knows */
     /* Of the image: where to look for the shadow. Comes back with pid and start time of this
      * process, and with a socket (and key, when another process has the session) that are the
      * restarted program's: the starter writes the whole back to hijack_params in the image's

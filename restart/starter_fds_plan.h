@@ -105,6 +105,11 @@ int starter_fds_remain(struct starter_fds *f);
 void starter_fds_policy(struct starter_fds *f);
 
 /* --- starter_spawn.c: as hijack_start_shadow(), for this process. Its pid or -errno. --- */
-long starter_spawn_shadow(const struct hijack_params *params, const char *shadow);
+/* `parent`: the other end of a socket that is served outside our pid namespace; NULL: there is
+ * none. The pid is then the one that the shadow has there. */
+long starter_spawn_shadow(const struct hijack_params *params, const char *shadow,
+                          const int *parent);
+/* Serves one request of that kind: 0, or -errno when there will be no more. */
+int starter_spawn_serve(int requests);
 
 #endif

@@ -191,9 +191,16 @@ int plan_go(struct image *image, const struct starter_fds_session *session)
     plan->errors = image->errors;
     plan->done_size = (uint32_t)session->done_size;
     memcpy(plan->done, session->done, sizeof plan->done);
+    plan->handover.keep_ids = image->family.ids;
+    memcpy(plan->handover.capabilities, image->family.capabilities,
+           sizeof image->family.capabilities);
     set_params(image);
     set_shadow(image, session);
     close(image->fd);
+    if (image->family.ids) {
+        close(image->family.parent);
+        process_await_threads();
+    }
     sigfillset(&all);
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, 8);
     forget_rseq();

@@ -1,10 +1,12 @@
 /*
  * starter_spawn.c - a shadow for this process, as stubs/spawn.c makes one for a program: by an
  * intermediate child without exit signal, so that no child and no pending SIGCHLD is left to the
- * program that this process becomes.
+ * program that this process becomes. With --keep-ids the parent makes it (starter_family.h): inside
+ * the program's pid namespace it would end with that.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -74,6 +76,60 @@ static pid_t fork_shadow(void)
     return job.error ? -job.error : job.shadow;
 }
 
+/* --- by the process that stays outside --- */
+
+struct request {
+    char socket[CONTROL_SOCKET];
+    char program[PATH_MAX];
+};
+
+union rights {
+    struct cmsghdr header;
+    char space[CMSG_SPACE(sizeof(int))];
+};
+
+static long ask_parent(int parent)
+{
+    struct request request = {{0}, {0}};
+    union rights rights = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)),
+                                      .cmsg_level = SOL_SOCKET,
+                                      .cmsg_type = SCM_RIGHTS}};
+    struct iovec part = {&request, sizeof request};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &rights, .msg_controllen = sizeof rights};
+    long shadow;
+    if (strlen(job.path) >= sizeof request.socket || strlen(job.program) >= sizeof request.program)
+        return -ENAMETOOLONG;
+    strcpy(request.socket, job.path);
+    strcpy(request.program, job.program);
+    memcpy(CMSG_DATA(&rights.header), &job.socket, sizeof job.socket);
+    if (sendmsg(parent, &message, MSG_NOSIGNAL) < 0)
+        return -errno;
+    ssize_t got = recv(parent, &shadow, sizeof shadow, 0);
+    return got == sizeof shadow ? shadow : -EPIPE;
+}
+
+int starter_spawn_serve(int requests)
+{
+    struct request request;
+    union rights rights;
+    struct iovec part = {&request, sizeof request};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &rights, .msg_controllen = sizeof rights};
+    ssize_t got = recvmsg(requests, &message, MSG_CMSG_CLOEXEC);
+    struct cmsghdr *with = got == sizeof request ? CMSG_FIRSTHDR(&message) : NULL;
+    if (!with || with->cmsg_type != SCM_RIGHTS)
+        return -EPIPE;
+    memcpy(&job.socket, CMSG_DATA(with), sizeof job.socket);
+    job.path = request.socket, job.program = request.program;
+    long shadow = getpid() == 1 ? -ECHILD : fork_shadow();
+    close(job.socket);
+    send(requests, &shadow, sizeof shadow, MSG_NOSIGNAL);
+    return 0;
+}
+
+/* --- for this process --- */
+
 static int introduce(int fd, const struct hijack_params *params)
 {
     struct {
@@ -95,19 +151,20 @@ static int introduce(int fd, const struct hijack_params *params)
     return error ? error : reply.status;
 }
 
-long starter_spawn_shadow(const struct hijack_params *params, const char *program)
+long starter_spawn_shadow(const struct hijack_params *params, const char *program,
+                          const int *parent)
 {
     int sockets[2];
     struct timeval limit = {.tv_sec = START_TIMEOUT};
-    if (getpid() == 1)
+    if (getpid() == 1 && !parent)
         return -ECHILD; /* it would be a child of the program: stubs/spawn.c */
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
         return -errno;
     setsockopt(sockets[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     job.socket = sockets[1], job.path = params->socket, job.program = program;
-    pid_t shadow = fork_shadow();
+    long shadow = parent ? ask_parent(*parent) : fork_shadow();
     close(sockets[1]);
-    int error = shadow < 0 ? shadow : introduce(sockets[0], params);
+    int error = shadow < 0 ? (int)shadow : introduce(sockets[0], params);
     close(sockets[0]);
     return error ? error : shadow;
 }

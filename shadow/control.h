@@ -119,6 +119,10 @@ int control_process(pid_t pid, struct control_process *out);
  * its tools and its shadow need not have the same (time_namespaces(7)). */
 uint64_t control_start_time(uint64_t shown);
 
+/* The program, when `pid` is the process that `restart --keep-ids` left as its parent, by which its
+ * caller knows it; else `pid`. */
+pid_t control_program(pid_t pid);
+
 /* Whether the in-target library is mapped in it: it was hijacked, whether its shadow lives or not.
  */
 bool control_has_agent(pid_t pid);

@@ -123,3 +123,27 @@ bool control_has_agent(pid_t pid)
         fclose(maps);
     return found;
 }
+
+static bool has_name(pid_t pid, const char *name)
+{
+    char text[32];
+    size_t length = strlen(name);
+    return read_whole(pid, "comm", text, sizeof text) == length + 1 && !memcmp(text, name, length);
+}
+
+/* Beside the program it has one child, restart/starter_family.h. */
+pid_t control_program(pid_t pid)
+{
+    char path[64], text[128];
+    if (!has_name(pid, "hijack-parent"))
+        return pid;
+    snprintf(path, sizeof path, "task/%d/children", (int)pid);
+    read_whole(pid, path, text, sizeof text);
+    for (char *at = text, *end;; at = end) {
+        pid_t child = (pid_t)strtol(at, &end, 10);
+        if (end == at)
+            return pid;
+        if (!has_name(child, "hijack-guard"))
+            return child;
+    }
+}

@@ -119,7 +119,7 @@ int remote_start(struct shadow *s, struct peer *p, const struct frame *f, struct
     start.terminal_count = f->fd_count;
     start.session = s->session;
     start.epoch = s->epoch;
-    start.known = s->start.pid;
+    start.known = s->own;
     start.application = s->start.pid;
     session_limits(s);
     start.files = s->files;

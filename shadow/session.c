@@ -70,6 +70,21 @@ int session_identify(pid_t pid, uint64_t *start_time, char name[16])
     return pidfd;
 }
 
+/* The last number of its NSpid. */
+pid_t session_innermost(pid_t pid)
+{
+    char path[64], line[512];
+    pid_t last = pid;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    FILE *status = fopen(path, "re");
+    while (status && fgets(line, sizeof line, status))
+        if (!strncmp(line, "NSpid:", 6))
+            last = (pid_t)strtol(strrchr(line, '\t'), NULL, 10);
+    if (status)
+        fclose(status);
+    return last;
+}
+
 /* A program may rename itself, and a restarted one still had the starter's name when it was
  * adopted. */
 void session_name(struct shadow *s)
@@ -255,21 +270,6 @@ static int session_home(struct shadow *s, struct peer *p, const struct frame *f)
     return remote_end_for(s, p, f);
 }
 
-/* The last number of its NSpid: its pid as it sees itself. */
-static pid_t innermost(pid_t pid)
-{
-    char path[64], line[512];
-    pid_t last = pid;
-    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    FILE *status = fopen(path, "re");
-    while (status && fgets(line, sizeof line, status))
-        if (!strncmp(line, "NSpid:", 6))
-            last = (pid_t)strtol(strrchr(line, '\t'), NULL, 10);
-    if (status)
-        fclose(status);
-    return last;
-}
-
 /* Answered when nothing is held any more: what the program closes then is closed. */
 int session_done(struct shadow *s, struct peer *p, const struct frame *f)
 {
@@ -286,7 +286,7 @@ int session_done(struct shadow *s, struct peer *p, const struct frame *f)
     s->application = pidfd;
     s->start.pid = p->pid;
     s->start.start_time = start_time;
-    s->own = innermost(p->pid);
+    s->own = session_innermost(p->pid);
     s->adopter = NULL;
     s->state = SHADOW_HOME;
     s->epoch++;

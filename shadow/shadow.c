@@ -169,9 +169,11 @@ static int receive_start(int spawner)
         frame_check_text(frame.start.directory, sizeof frame.start.directory))
         return -EBADMSG;
     if (getsockopt(spawner, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 ||
-        peer.pid != frame.start.pid)
+        session_innermost(peer.pid) != frame.start.pid)
         return -EACCES;
     shadow.start = frame.start;
+    shadow.start.pid = peer.pid;
+    shadow.own = frame.start.pid;
     shadow.session = frame_session(frame.start.key);
     memset(&frame.start, 0, sizeof frame.start);
     return 0;

@@ -163,6 +163,8 @@ void remote_lock(struct shadow *s, bool take);
 /* Opens a pidfd of `pid` and checks the start time when that is not 0 (it returns it there). The
  * pidfd or -errno. */
 int session_identify(pid_t pid, uint64_t *start_time, char name[16]);
+/* Its pid as it sees itself, of a process that we see as `pid`. */
+pid_t session_innermost(pid_t pid);
 /* Brings s->name up to date while the application lives. */
 void session_name(struct shadow *s);
 void session_application_ended(struct shadow *s);

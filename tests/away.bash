@@ -93,7 +93,9 @@ away_run() { (away_exec "$@"); }
 # away_pid PID: the program that away_run (process PID) runs there, as home numbers it; nothing before it runs
 away_pid() {
     local pid=$1 next
-    while next=$(cat "/proc/$pid/task/$pid/children" 2>/dev/null) && [ -n "$next" ]; do pid=${next%% *}; done
+    while [ "$(cat "/proc/$pid/comm" 2>/dev/null)" != hijack-parent ] &&
+        next=$(cat "/proc/$pid/task/$pid/children" 2>/dev/null) && [ -n "$next" ]; do pid=${next%% *}; done
+    next=$(program_of "$pid") && [ -z "$next" ] || pid=$next
     [ "$pid" = "$1" ] || echo "$pid"
 }
 

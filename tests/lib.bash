@@ -249,6 +249,31 @@ restart_ready() {
     is_alive "$MAIN" || complain "not restarted: $(cat "$DIR/err")"
 }
 
+# restart_kept OPTION...: with --keep-ids: $MAIN is the parent, to be waited for, and $PID the program
+restart_kept() {
+    restart --keep-ids "$@" || return 1
+    wait_until kept_or_gone || return 1
+    is_alive "$MAIN" || { complain "not restarted: $(cat "$DIR/err")"; return 1; }
+    PID=$(program_of "$MAIN")
+    started "$PID"
+}
+
+children_of() { cat "/proc/$1/task/$1/children" 2>/dev/null; }
+
+# program_of PARENT: the child that is not the guard
+program_of() {
+    local child
+    for child in $(children_of "$1"); do
+        [ "$(cat "/proc/$child/comm")" = hijack-guard ] || echo "$child"
+    done
+}
+
+kept_or_gone() {
+    local pid
+    is_gone "$MAIN" && return
+    pid=$(program_of "$MAIN") && [ -n "$pid" ] && is_restarted "$pid"
+}
+
 restarted_or_gone() { is_restarted "$1" || is_gone "$1"; }
 
 # shadow_of: the shadow of $PID, from `status --json`

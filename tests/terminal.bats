@@ -32,4 +32,12 @@ scenario() {
 @test "restart in the background: SIGTTIN, then fg" { scenario background; }
 @test "restart in the background: SIGTTOU under tostop, then fg" { scenario tostop; }
 @test "a background job does not bring along the modes of its shell's line editing" { scenario not-its-modes; }
+@test "--keep-ids, on another terminal: python3" { scenario kept-elsewhere-python3; }
+@test "--keep-ids, on another terminal: a program that reads keys" { scenario kept-raw; }
+@test "... in the background, then fg" { scenario kept-raw-background; }
+@test "--keep-ids as a job of a shell: Ctrl-Z, bg, wait" { scenario kept-shell; }
+@test "--keep-ids: Ctrl-C and Ctrl-\\ end it, and its shell sees the signal" { scenario kept-interrupted; }
+@test "--keep-ids in the background: SIGTTIN, then fg" { scenario kept-background; }
+@test "--keep-ids in the background: SIGTTOU under tostop, then fg" { scenario kept-tostop; }
+@test "--keep-ids: a background job does not bring along the modes of its shell's line editing" { scenario kept-not-its-modes; }
 @test "checkpoint --exit leaves a terminal that can be used" { scenario usable; }

@@ -18,6 +18,8 @@ import time
 GDB_HIJACK = os.environ["GDB_HIJACK"]
 PYTHON = "/usr/bin/python3"
 DEADLINE = float(os.environ.get("DEADLINE", "30"))
+KEPT = sys.argv[1].startswith("kept-")
+RESTART = "$GDB_HIJACK restart " + ("--keep-ids " if KEPT else "") + "job.ckpt"
 CTRL_C, CTRL_D, CTRL_Z, LEFT, UP, HOME = "\x03", "\x04", "\x1a", "\x1b[D", "\x1b[A", "\x01"
 PROMPT = r"bash\d+\$ $"
 ESCAPE = re.compile(rb"\x1b(\[[0-9;?]*[a-zA-Z]|[=>])")
@@ -37,6 +39,12 @@ def until(what, condition):
 
 
 def state(pid):
+    """Of the program, and of the process that its shell knows: both are stopped, or it is neither."""
+    own, kept = state_of(pid), state_of(program(pid))
+    return kept if own == kept or "T" not in (own, kept) else "stopping"
+
+
+def state_of(pid):
     try:
         with open(f"/proc/{pid}/stat") as f:
             return f.read().rsplit(") ", 1)[1][0]
@@ -139,6 +147,12 @@ def children(parent):
         except (FileNotFoundError, ProcessLookupError):
             pass
     return found
+
+
+def program(pid):
+    """What process `pid` is to its shell: with --keep-ids, its child."""
+    kept = [child for child in children(pid) if open(f"/proc/{child}/comm").read() != "hijack-guard\n"] if KEPT else []
+    return kept[0] if kept else pid
 
 
 def check(condition, what):
@@ -338,8 +352,8 @@ def elsewhere(program):
     t.see(r"^it was\n")
     u = Terminal(40, 100)
     before = u.command("stty -g")
-    u.type("$GDB_HIJACK restart job.ckpt\r")
-    u.see(r"restart job.ckpt\n")
+    u.type(RESTART + "\r")
+    u.see(r"job.ckpt\n")
     pid = u.foreground()
     until("the program is back", lambda: state(pid) == "S" and u.modes() == raw)
     if hasattr(program, "size"):
@@ -387,8 +401,8 @@ def from_its_shell():
     t.command("bg")
     said = t.command("$GDB_HIJACK checkpoint -q $! --exit -o job.ckpt; wait $!; echo status $?")
     check("status 85\n" in said, said)
-    t.type("$GDB_HIJACK restart job.ckpt\r")
-    t.see("restart job.ckpt\n")
+    t.type(RESTART + "\r")
+    t.see("job.ckpt\n")
     pid = t.foreground()
     until("at work again", lambda: caught(pid))
     t.type(CTRL_Z)
@@ -401,6 +415,7 @@ def from_its_shell():
 
 
 def caught(pid, signal=63):
+    pid = program(pid)
     try:
         with open(f"/proc/{pid}/status") as f:
             return int(re.search(r"SigCgt:\s*(\w+)", f.read()).group(1), 16) >> (signal - 1) & 1
@@ -419,8 +434,8 @@ def interrupted():
         tool("-q", pid)
         tool("checkpoint", "-q", pid, "--exit", "-o", "job.ckpt")
         t.see(PROMPT)
-        t.type("$GDB_HIJACK restart job.ckpt\r")
-        t.see("restart job.ckpt\n")
+        t.type(RESTART + "\r")
+        t.see("job.ckpt\n")
         pid = t.foreground()
         t.type("a line\r")
         t.see("a line\na line\n")  # echo, and cat's
@@ -442,12 +457,12 @@ def background():
     tool("checkpoint", "-q", pid, "--exit", "-o", "job.ckpt")
     t.see(PROMPT)
     u = Terminal()
-    u.type("$GDB_HIJACK restart job.ckpt &\r")
+    u.type(RESTART + " &\r")
     pid = int(u.see(r"^\[1\] (\d+)\n").group(1))
     until("stopped for reading", lambda: state(pid) == "T")
     check("(tty input)" in u.command("jobs -l"), "not stopped by SIGTTIN")
     u.type("fg\r")
-    u.see(r"fg\n.*restart job.ckpt\n")
+    u.see(r"fg\n.*job.ckpt\n")
     u.type("hello\r")
     u.see("hello\nhello\n")
     u.type(CTRL_D)
@@ -466,7 +481,7 @@ def background_tostop():
     tool("checkpoint", "-q", pid, "--exit", "-o", "job.ckpt")  # while the shell edits a line: its modes, not the program's
     u = Terminal()
     u.command("stty tostop")
-    u.type("$GDB_HIJACK restart job.ckpt &\r")
+    u.type(RESTART + " &\r")
     pid = int(u.see(r"^\[1\] (\d+)\n").group(1))
     until("at work again", lambda: caught(pid))
     open("stop", "w").close()
@@ -488,8 +503,8 @@ def not_its_modes():
     tool("-q", pid)
     tool("checkpoint", "-q", pid, "--exit", "-o", "job.ckpt")
     u = Terminal()
-    u.type("$GDB_HIJACK restart job.ckpt\r")
-    u.see("restart job.ckpt\n")
+    u.type(RESTART + "\r")
+    u.see("job.ckpt\n")
     pid = u.foreground()
     until("at work again", lambda: caught(pid))
     check(not u.is_raw(), "the terminal has the modes of another terminal's shell")
@@ -533,8 +548,8 @@ def full_screen(how):
     t.see(PROMPT)
     u = Terminal(30, 90)
     before = u.command("stty -g")
-    u.type("$GDB_HIJACK restart job.ckpt" + (" &" if how == "background" else "") + "\r")
-    u.see("restart job.ckpt.*\n")
+    u.type(RESTART + (" &" if how == "background" else "") + "\r")
+    u.see("job.ckpt.*\n")
     if how == "background":
         pid = int(u.see(r"^\[1\] (\d+)\n").group(1))
         until("stopped", lambda: state(pid) == "T")
@@ -594,6 +609,6 @@ if __name__ == "__main__":
         with open(name, "w") as f:
             f.write(text)
     try:
-        SCENARIOS[sys.argv[1]]()
+        SCENARIOS[sys.argv[1].removeprefix("kept-")]()
     except Failed as failed:
         sys.exit(f"{sys.argv[1]}: {failed}")
