@@ -92,7 +92,7 @@ mains      := driver/main.c restart/starter.c shadow/shadow.c
 unit_src   := $(wildcard tests/unit/test_*.c)
 unit_bin   := $(unit_src:tests/unit/%.c=$(BUILD)/tests/%)
 unit_lib   := $(call hosted,$(filter-out $(mains),$(sort $(gdbmi_src) $(driver_src) $(starter_src) $(shadow_src))))
-targets    := $(patsubst tests/targets/%.c,$(BUILD)/targets/%,$(wildcard tests/targets/*.c)) $(BUILD)/targets/surface
+targets    := $(patsubst tests/targets/%.c,$(BUILD)/targets/%,$(wildcard tests/targets/*.c)) $(BUILD)/targets/surface $(BUILD)/targets/own_calls.so
 musl       := $(patsubst tests/targets/%.c,$(BUILD)/targets/musl/%,$(wildcard tests/targets/*.c)) $(BUILD)/targets/musl/surface
 
 $(BUILD)/tests/unit.a: $(unit_lib)
@@ -108,6 +108,10 @@ surface_src := $(wildcard tests/surface/*.c)
 $(BUILD)/targets/surface: $(surface_src) $(wildcard tests/surface/*.h tests/surface/*.def) stubs/calls.def stubs/calls.h
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -std=gnu11 $(WARN) -O2 -g $(surface_src) -o $@
+# For any libc: it needs none.
+$(BUILD)/targets/%.so: tests/targets/library/%.c tests/targets/own_call.h
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -std=gnu11 $(WARN) -O2 -g -fPIC -shared -nostdlib $< -o $@
 $(BUILD)/targets/%: tests/targets/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -std=gnu11 $(WARN) -O2 -g -MMD -MP -MF $@.d $< -o $@ -lpthread

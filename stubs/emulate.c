@@ -99,63 +99,16 @@ long emulate_setpgid(struct remote_call *call)
     return result;
 }
 
-/* --- signals to others and to itself --- */
+/* --- what the program calls itself --- */
 
-/* The number that this host has for what the program calls `id`. */
-static long here(long id)
+long emulate_here(long id)
 {
     return id == remote.pid ? raw(SYS_getpid) : id;
 }
 
-static int is_own(long pid)
+int emulate_is_own(long pid)
 {
     return pid == remote.pid || pid == 0 || pid == -remote.pid;
-}
-
-/* Here when the program means itself or its group, or is at home; else to the processes at home. */
-static long signal_process(struct remote_call *call, int pid_index)
-{
-    long args[CALL_ARGS];
-    if (remote.mode == REMOTE_AWAY && !is_own(call->args[pid_index]))
-        return remote_forward(call, call->number, call->args);
-    memcpy(args, call->args, sizeof args);
-    args[pid_index] = args[pid_index] == -remote.pid ? 0 : here(args[pid_index]);
-    return remote_local(call, call->number, args);
-}
-
-long emulate_kill(struct remote_call *call)
-{
-    return signal_process(call, 0);
-}
-
-long emulate_rt_sigqueueinfo(struct remote_call *call)
-{
-    return signal_process(call, 0);
-}
-
-/* Threads of its own only; others' are known by nobody. */
-static long signal_thread(struct remote_call *call, int tid_index)
-{
-    long args[CALL_ARGS];
-    memcpy(args, call->args, sizeof args);
-    for (int i = 0; i <= tid_index; i++)
-        args[i] = here(args[i]);
-    return remote_local(call, call->number, args);
-}
-
-long emulate_tkill(struct remote_call *call)
-{
-    return signal_thread(call, 0);
-}
-
-long emulate_tgkill(struct remote_call *call)
-{
-    return signal_thread(call, 1);
-}
-
-long emulate_rt_tgsigqueueinfo(struct remote_call *call)
-{
-    return signal_thread(call, 1);
 }
 
 /* --- the signal mask and actions: SIGSYS is the net's, one signal the checkpoint's --- */
@@ -244,11 +197,11 @@ static long limit_files(struct remote_call *call, const void *set, void *old)
 long emulate_prlimit64(struct remote_call *call)
 {
     long args[CALL_ARGS];
-    int own = is_own(call->args[0]);
+    int own = emulate_is_own(call->args[0]);
     if (own && call->args[1] == RLIMIT_NOFILE)
         return limit_files(call, (const void *)call->args[2], (void *)call->args[3]);
     memcpy(args, call->args, sizeof args);
-    args[0] = here(args[0]);
+    args[0] = emulate_here(args[0]);
     long result = remote_local(call, call->number, args);
     if (result || !args[2] || args[1] != RLIMIT_FSIZE || !own)
         return result;

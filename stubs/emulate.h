@@ -19,6 +19,11 @@ typedef long emulation(struct remote_call *call);
 /* The function of a row, by the kernel's number; NULL: there is none. */
 emulation *emulate_find(long number);
 
+/* The number that this host has for what the program calls `id`. */
+long emulate_here(long id);
+/* Does a call about the process `pid` mean the program, or its group? */
+int emulate_is_own(long pid);
+
 /* munmap of the very stack that the thread stands on, which it does not come back from. */
 int emulate_is_own_stack(const struct remote_call *call);
 _Noreturn void emulate_end_thread(struct remote_call *call);

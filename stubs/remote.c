@@ -126,12 +126,6 @@ void remote_let_end(uint64_t mask)
     set_mask(REMOTE_ALL);
 }
 
-/* What the kernel would have sent to the caller itself. */
-static void raise_here(int signal)
-{
-    raw(SYS_tgkill, raw(SYS_getpid), raw(SYS_gettid), signal);
-}
-
 /* I/O has come home while the call waited: the program itself goes on with it. */
 static long issue_again(struct remote_call *call, const long *args, uint64_t elapsed)
 {
@@ -489,9 +483,10 @@ static long after(struct remote_call *call, const struct call *row, long number,
     if (result == -EPIPE && number != SYS_connect &&
         !(row->args[3].kind == ARG_FLAGS && args[3] & MSG_NOSIGNAL) &&
         !(row->args[1].kind == ARG_MSGIN && args[2] & MSG_NOSIGNAL))
-        raise_here(SIGPIPE);
-    if (result == -EFBIG && (row->args[0].kind == ARG_FD || row->args[0].kind == ARG_PATH))
-        raise_here(SIGXFSZ);
+        remote_raise(call, SIGPIPE);
+    if (result == -EFBIG && !call->quiet &&
+        (row->args[0].kind == ARG_FD || row->args[0].kind == ARG_PATH))
+        remote_raise(call, SIGXFSZ);
     if (goes_on(remote_thread(), result))
         return rest_of_transfer(call, row, number, args, mask, result);
     return result;

@@ -62,6 +62,7 @@ struct remote_call {
     uint32_t flags;    /* for the request: WIRE_NOSTOP */
     int plain;         /* trapped, and nothing but the one call at home: can be issued again */
     int own;           /* not a part of it that the program's files are told of (behind_own()) */
+    int quiet;         /* a part that the program has not called for: no SIGXFSZ from it */
     int again;         /* issue it again, once what is pending has been delivered */
     uint64_t elapsed;  /* then: so many nanoseconds of its time to wait have passed */
     long wider;        /* not done yet: the descriptors that select() looks at (WIRE_WIDER) */
@@ -75,6 +76,9 @@ long remote_call(struct remote_call *call);
 long remote_forward(struct remote_call *call, long number, const long *args);
 /* Makes the call in this process; where it may wait, the program's mask is in effect. */
 long remote_local(struct remote_call *call, long number, const long *args);
+
+/* Sends the calling thread a signal as the kernel does for what a call of its own did. */
+void remote_raise(struct remote_call *call, int signal);
 
 /* While the shadow does not answer: lets those outside `mask` be delivered whose default action it
  * is to end or to stop the program. No handler runs. */

@@ -141,6 +141,26 @@ describes() {
     finish
 }
 
+# In a session of its own: the signal is for its whole group.
+@test "what it sends to its group comes from itself, as it knows itself" {
+    start_program "$PYTHON" -c '
+import os, signal, time
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+open("ready", "w").close()
+while not os.path.exists("go"): time.sleep(0.01)
+for target in 0, os.getpid():
+    os.kill(target, signal.SIGUSR1)
+    got = signal.sigwaitinfo([signal.SIGUSR1])
+    assert (got.si_pid, got.si_uid, got.si_code) == (os.getpid(), os.getuid(), 0), got'
+    wait_until test -e "$DIR/ready"
+    hijack
+    checkpoint_exit
+    UNDER=(setsid)
+    restart_ready --remote-io
+    as touch "$DIR/go"
+    ends_with 0
+}
+
 # --- blocked calls ------------------------------------------------------------------------------------------------------
 
 is_blocked_again() { wait_until is_blocked "$PID"; }

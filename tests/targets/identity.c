@@ -13,11 +13,14 @@
 #include "tests/targets/target.h"
 
 static char before[16384], now[16384];
-static volatile int sent;
+static volatile int sent, code, from_itself;
 
-static void on_signal(int signal)
+static void on_signal(int signal, siginfo_t *info, void *context)
 {
+    (void)context;
     sent = signal;
+    code = info->si_code;
+    from_itself = info->si_pid == getpid() && info->si_uid == getuid();
 }
 
 __attribute__((format(printf, 1, 2))) static void tell(const char *format, ...)
@@ -46,17 +49,56 @@ static void tell_process(pid_t peer)
 
 static void tell_signal(const char *how, int result)
 {
-    tell("%s %d: signal %d\n", how, result, sent);
-    sent = 0;
+    tell("%s %d: signal %d, code %d, from itself %d\n", how, result, sent, code, from_itself);
+    sent = code = from_itself = 0;
 }
 
-static void tell_signals(void)
+static void tell_all_signals(void)
 {
     tell_signal("raise", raise(SIGUSR1));
     tell_signal("kill", kill(getpid(), SIGUSR2));
     tell_signal("tgkill", (int)syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), SIGUSR1));
     tell_signal("tkill", (int)syscall(SYS_tkill, syscall(SYS_gettid), SIGUSR2));
     tell_signal("sigqueue", sigqueue(getpid(), SIGUSR1, (union sigval){0}));
+}
+
+/* Of signals that it waits for instead of handling them. */
+static void tell_waited(const char *how, int result, const sigset_t *set)
+{
+    siginfo_t info = {0};
+    sent = sigwaitinfo(set, &info);
+    code = info.si_code;
+    from_itself = info.si_pid == getpid() && info.si_uid == getuid();
+    tell_signal(how, result);
+}
+
+static void tell_waited_signals(void)
+{
+    sigset_t set, old;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &set, &old);
+    tell_waited("raise", raise(SIGUSR1), &set);
+    tell_waited("kill", kill(getpid(), SIGUSR1), &set);
+    sigprocmask(SIG_SETMASK, &old, NULL);
+}
+
+/* What the kernel sends for a call's sake comes from the program, too. */
+static void tell_pipe(void)
+{
+    int ends[2];
+    if (pipe(ends))
+        cannot("pipe");
+    close(ends[0]);
+    tell_signal("SIGPIPE", (int)write(ends[1], "x", 1));
+    close(ends[1]);
+}
+
+static void tell_signals(void)
+{
+    tell_all_signals();
+    tell_waited_signals();
+    tell_pipe();
 }
 
 static void tell_user(void)
@@ -173,11 +215,12 @@ static void note_round(int round)
 
 int main(int argc, char **argv)
 {
-    struct sigaction action = {.sa_handler = on_signal};
+    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO};
     if (argc != 2)
         return 99;
     sigaction(SIGUSR1, &action, NULL);
     sigaction(SIGUSR2, &action, NULL);
+    sigaction(SIGPIPE, &action, NULL);
     describe(atoi(argv[1]));
     strcpy(before, now);
     ready();
