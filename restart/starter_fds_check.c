@@ -36,18 +36,28 @@ static const char *kind_name(const struct fds_entry *e)
     return e->kind < sizeof names / sizeof *names && names[e->kind] ? names[e->kind] : "descriptor";
 }
 
-/* The path given for this entry or for one that shares its open file description. */
+/* The first descriptor of an open file description stands for it. But each of a terminal's standard
+ * descriptors, and each copy of one, is for itself: this command's may be of different files, and
+ * --fd for one says nothing of the others - a file for the input must not become the output. */
+static int description_of(const struct fds_entry *e)
+{
+    return e->kind == FDS_TERMINAL && e->shares <= 2 ? e->number : e->shares;
+}
+
+/* The path given for this entry, or else for one that shares its open file description. */
 static const char *given_path(const struct starter_fds *f, const struct fds_entry *e)
 {
+    const char *shared = NULL;
     for (size_t i = 0; i < f->o.named_count; i++) {
         char *end;
         long number = strtol(f->o.named[i], &end, 10);
         long index = *end == '=' ? starter_fds_index(f, (int)number) : -1;
-        if (index >= 0 &&
-            (number == e->number || entry_at(f, (uint32_t)index)->shares == e->number))
+        if (index >= 0 && number == e->number)
             return end + 1;
+        if (index >= 0 && description_of(entry_at(f, (uint32_t)index)) == e->number && !shared)
+            shared = end + 1;
     }
-    return NULL;
+    return shared;
 }
 
 static void check_given_syntax(struct starter_fds *f)
@@ -265,11 +275,15 @@ static void plan_away(struct starter_fds *f, uint32_t i)
 }
 
 /* Standard descriptors from the command are taken one by one, even if the program's shared one
- * description. */
+ * description; so is what --fd names for itself. */
 static bool follows_leader(const struct starter_fds *f, const struct fds_entry *e)
 {
-    long leader = starter_fds_index(f, e->shares);
-    if (leader < 0 || e->shares == e->number)
+    int first = description_of(e);
+    long leader = starter_fds_index(f, first);
+    const char *given = given_path(f, e);
+    if (leader < 0 || first == e->number)
+        return false;
+    if (given && given != given_path(f, entry_at(f, (uint32_t)leader)))
         return false;
     return e->number > 2 || f->plans[leader].source != FROM_COMMAND;
 }

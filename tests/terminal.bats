@@ -7,12 +7,13 @@ load lib
 setup() { work_begin; }
 teardown() { work_end; }
 
+# scenario NAME [FILE]
 scenario() {
-    cp "$TESTS/terminal.py" "$DIR"
-    chmod 644 "$DIR/terminal.py"
+    cp "$TESTS"/terminal{,_gone}.py "$DIR"
+    chmod 644 "$DIR"/terminal{,_gone}.py
     as_prefix
     (close_inherited && cd "$DIR" && exec "${AS[@]}" env GDB_HIJACK="$GDB_HIJACK" DEADLINE="$DEADLINE" \
-        "$PYTHON" terminal.py "$1") </dev/null 3>&-
+        "$PYTHON" "${2:-terminal}.py" "$1") </dev/null 3>&-
 }
 
 @test "at home: python3 at its prompt" { scenario home-python3; }
@@ -41,3 +42,14 @@ scenario() {
 @test "--keep-ids in the background: SIGTTOU under tostop, then fg" { scenario kept-tostop; }
 @test "--keep-ids: a background job does not bring along the modes of its shell's line editing" { scenario kept-not-its-modes; }
 @test "checkpoint --exit leaves a terminal that can be used" { scenario usable; }
+
+gone() { scenario "$1" terminal_gone; }
+
+@test "killed, and its terminal closed; restarted on another terminal: python3" { gone elsewhere-python3; }
+@test "killed, and its terminal closed; restarted on another terminal: bc" { gone elsewhere-bc; }
+@test "killed, and its terminal closed; restarted on another terminal: sqlite3" { gone elsewhere-sqlite3; }
+@test "... on pipes: the program's standard streams are those" { gone pipes; }
+@test "... on pipes: a program at its prompt reads lines" { gone line-editing-on-pipes; }
+@test "... with files named by --fd in place of the terminal" { gone named; }
+@test "... descriptors above 2 of a terminal are the restart command's terminal" { gone others; }
+@test "... and without one are refused by name, or given by --fd" { gone refused; }

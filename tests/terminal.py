@@ -128,6 +128,8 @@ class Terminal:
         return pid
 
     def close(self):
+        if self.master is None:
+            return
         for pid in children(self.shell) + [self.shell]:
             try:
                 os.kill(pid, 9)
@@ -135,6 +137,7 @@ class Terminal:
                 pass
         os.waitpid(self.shell, 0)
         os.close(self.master)
+        self.master = None
 
 
 def children(parent):
@@ -341,15 +344,20 @@ def remote_background():
     t.close()
 
 
-def elsewhere(program):
-    t = Terminal()
-    pid, before = begin(t, program)
-    raw = t.modes()
-    tool("-q", pid)
+def leaves(t, pid):
+    """checkpoint --exit: the shadow keeps what the program has open, and the shell its terminal."""
     tool("checkpoint", pid, "--exit", "-o", "job.ckpt")
     t.see(PROMPT)
     t.type("test $? = 85 && stty sane && echo it was\r")  # what an exit does to the terminal: usable_afterwards()
     t.see(r"^it was\n")
+
+
+def elsewhere(program, leaves=leaves):
+    t = Terminal()
+    pid, before = begin(t, program)
+    raw = t.modes()
+    tool("-q", pid)
+    leaves(t, pid)
     u = Terminal(40, 100)
     before = u.command("stty -g")
     u.type(RESTART + "\r")
@@ -604,11 +612,16 @@ SCENARIOS = JOBS | {f"{how}-{name}": (lambda f=f, p=p: f(p))
              for how, f in (("home", at_home), ("remote", remote), ("elsewhere", elsewhere))
              for name, p in (("python3", Python), ("bc", Bc), ("sqlite3", Sqlite))}
 
-if __name__ == "__main__":
-    for name, text in FILES.items():
+
+def play(scenarios, files=FILES):
+    for name, text in (FILES | files).items():
         with open(name, "w") as f:
             f.write(text)
     try:
-        SCENARIOS[sys.argv[1].removeprefix("kept-")]()
+        scenarios[sys.argv[1].removeprefix("kept-")]()
     except Failed as failed:
         sys.exit(f"{sys.argv[1]}: {failed}")
+
+
+if __name__ == "__main__":
+    play(SCENARIOS)
