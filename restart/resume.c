@@ -122,5 +122,6 @@ uint64_t resume_main(const struct resume_handover *handover)
     remote_resume();
     resume_queue_pending(0, hijack_params.signal);
     resume_threads_go();
+    handler_keep_net_signal((ucontext_t *)frame);
     return frame;
 }

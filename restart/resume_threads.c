@@ -205,6 +205,7 @@ uint64_t resume_thread(struct image_thread *t)
         handler_wait(&handler_round, HANDLER_WAIT, 0);
     if (remote.mode != REMOTE_OFF)
         net_settle(1);
+    handler_keep_net_signal((ucontext_t *)t->frame);
     return t->frame;
 }
 

@@ -83,8 +83,7 @@ static int way_out(enum reissue kind, const struct reissue_call *call, ucontext_
     return 1;
 }
 
-/* A thread that blocks SIGSYS would die of its next call. */
-static void keep_net_signal(ucontext_t *frame)
+void handler_keep_net_signal(ucontext_t *frame)
 {
     uint64_t mask;
     if (remote.mode == REMOTE_OFF)
@@ -108,7 +107,7 @@ static void settle_call(struct handler_thread *t)
 
 static int leave(struct handler_thread *t)
 {
-    keep_net_signal(t->frame);
+    handler_keep_net_signal(t->frame);
     settle_call(t);
     if (t->kind == REISSUE_CALL)
         reissue_elapsed(&t->call, t->frame, handler_time() - t->began);

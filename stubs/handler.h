@@ -77,6 +77,10 @@ uint64_t handler_time(void);                                   /* CLOCK_MONOTONI
 void handler_wait(int *word, int value, uint64_t nanoseconds); /* futex; 0: for ever */
 void handler_wake(int *word, int count);
 
+/* While I/O is remote: takes SIGSYS out of the mask that the frame brings back. A thread that
+ * blocks it would die of its next call. */
+void handler_keep_net_signal(ucontext_t *frame);
+
 /* Called on our own stacks. 0: return by rt_sigreturn. 1: return by hand, keeping the restart
  * block. */
 int handler_lead(const siginfo_t *info, ucontext_t *frame);

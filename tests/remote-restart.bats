@@ -284,6 +284,34 @@ END
     expect 2 gdb_hijack restart --remote-io --io =buffer job.ckpt
 }
 
+# --- signals ------------------------------------------------------------------------------------------------------------
+
+# The net's signal among them: at home it is the program's to block.
+@test "a program that blocks every signal, in each thread" {
+    away_or_skip
+    cat >"$DIR/deaf.py" <<'END'
+import os, signal, threading, time
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+def work(name):
+    with open(name, "w") as f:
+        while not os.path.exists("stop"):
+            time.sleep(0.005)
+        print(os.uname().nodename, file=f)
+threads = [threading.Thread(target=work, args=(f"by.{n}",)) for n in range(3)]
+for t in threads: t.start()
+work("by.main")
+for t in threads: t.join()
+END
+    start_program "$PYTHON" deaf.py
+    wait_until test -e "$DIR/by.main"
+    hijack_for_away
+    there_and_back 1
+    leave_home
+    go_away
+    finish
+    [ "$(sort -u "$DIR"/by.*)" = "$(uname -n)" ]
+}
+
 # --- connections --------------------------------------------------------------------------------------------------------
 
 # converses: the conversation goes on, by a thousand lines
