@@ -15,6 +15,7 @@
 #include "driver/agent.h"
 #include "driver/commands.h"
 #include "driver/options.h"
+#include "driver/proc.h"
 #include "shadow/control.h"
 
 #define SCHEMA 1
@@ -204,7 +205,9 @@ static int run(const struct arguments *a)
     show_orphans(&l);
     if (a->json)
         printf("%s]}\n", l.count ? "\n" : "");
-    if (!l.count && a->pid)
+    if (!l.count && a->pid && proc_ended(a->pid, process.start_time))
+        fprintf(stderr, "gdb-hijack: process %d has ended\n", (int)a->pid);
+    else if (!l.count && a->pid)
         fprintf(stderr, "gdb-hijack: process %d is not hijacked\n", (int)a->pid);
     else if (!l.count)
         fprintf(stderr, "gdb-hijack: nothing is hijacked here\n");

@@ -91,7 +91,9 @@ static void check_identity(struct preflight *p)
 static void check_state(struct preflight *p)
 {
     int pid = (int)p->info.pid;
-    if (p->info.state == 'Z' && p->info.threads > 1)
+    if (p->info.state == 'Z' && p->info.threads > 1 && proc_ended(p->info.pid, 0))
+        refuse(p, "ended", "process %d has ended, though not all of its threads have", pid);
+    else if (p->info.state == 'Z' && p->info.threads > 1)
         refuse(
             p, "leader",
             "the first thread of process %d (%s) has ended (pthread_exit in main) while others go "

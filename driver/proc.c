@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "shadow/control.h"
 
 #define KERNEL_THREAD_FLAG 0x00200000 /* PF_KTHREAD, include/linux/sched.h */
+#define EXITING_FLAG       0x00000004 /* PF_EXITING */
 
 char *proc_slurp(const char *path, size_t *size)
 {
@@ -79,6 +81,7 @@ static int read_stat(const char *text, struct proc_info *p)
     p->threads = threads;
     p->start_time = control_start_time(start);
     p->kernel_thread = flags & KERNEL_THREAD_FLAG;
+    p->exiting = flags & EXITING_FLAG;
     return 0;
 }
 
@@ -249,6 +252,7 @@ static int read_thread(pid_t pid, pid_t tid, struct proc_thread *out)
                                     .state = p.state,
                                     .signals_blocked = status_number(status, "SigBlk", 16),
                                     .signals_pending = status_number(status, "SigPnd", 16)};
+        out->ending = p.exiting || out->signals_pending >> (SIGKILL - 1) & 1;
         memcpy(out->name, p.name, sizeof out->name);
     }
     free(stat_text);
@@ -278,7 +282,7 @@ int proc_threads(pid_t pid, int (*each)(void *context, const struct proc_thread 
 static int lives(void *context, const struct proc_thread *thread)
 {
     (void)context;
-    return thread->state != 'Z' && thread->state != 'X';
+    return thread->state != 'Z' && thread->state != 'X' && !thread->ending;
 }
 
 /* A first thread that has ended before the others is no end of the process. */

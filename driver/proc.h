@@ -29,6 +29,7 @@ struct proc_info {
     uint64_t start_time; /* control_start_time(): clock ticks since boot */
     int threads;
     bool kernel_thread;
+    bool exiting; /* it, or its first thread, is on its way out */
     pid_t tracer; /* 0: none */
     char tracer_name[64];
     uint64_t signals_caught, signals_ignored, signals_blocked,
@@ -65,6 +66,7 @@ struct proc_thread {
     char name[64];
     char state;                                /* as of a process */
     uint64_t signals_blocked, signals_pending; /* the latter for this thread alone */
+    bool ending; /* on its way out, or killed: as each is when one calls exit_group() */
 };
 
 /* Calls `each` with every thread, the leader first, until it returns non-zero; returns that, or

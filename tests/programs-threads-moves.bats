@@ -38,6 +38,8 @@ away() {
 @test "python3 with a pool of threads, killed" { killed threaded_python; }
 @test "python3 with a pool of threads, away" { away threaded_python; }
 @test "xz -T2, killed" { killed xz; }
+@test "xz -T2, away" { away xz; }
+@test "node, away" { away node; }
 @test "an OpenMP program, killed" { killed openmp; }
 @test "OpenJDK: a program that makes garbage, killed" { killed java_gc; }
 @test "OpenJDK: a program that makes garbage, away" { away java_gc; }
