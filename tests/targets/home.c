@@ -5,6 +5,7 @@
  *
  * Usage: home DIRECTORY
  */
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -12,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include "tests/targets/target.h"
@@ -143,21 +145,55 @@ static void flock_freed_by_kill(void)
     close(told[1]);
 }
 
+#ifdef SYS_close_range
+enum { CLOEXEC = 1 << 2 }; /* CLOSE_RANGE_CLOEXEC, which musl lacks */
+
+/* Where the C library has the function, that; musl has none. */
+extern int close_range(unsigned first, unsigned last, int flags) __attribute__((weak));
+
+static long close_these(unsigned first, unsigned last, int flags)
+{
+    return close_range ? close_range(first, last, flags)
+                       : syscall(SYS_close_range, first, last, flags);
+}
+
+/* In this process: what is in the range, with its effects on others, and nothing else. */
+static void close_range_some(void)
+{
+    int below = open("/dev/null", O_RDONLY), pipe_end[2], above;
+    pid_t child;
+
+    if (pipe(pipe_end))
+        cannot("pipe");
+    child = reader_of(pipe_end[0], pipe_end[1]);
+    above = dup(below);
+    CHECK(!close_these((unsigned)pipe_end[0], (unsigned)above - 1, 0), "close_range: %s",
+          strerror(errno));
+    CHECK(status_of(child) == 0, "close_range: the reader of a pipe gets no end of file");
+    CHECK(fcntl(pipe_end[0], F_GETFD) < 0 && fcntl(pipe_end[1], F_GETFD) < 0,
+          "close_range: still open");
+    CHECK(!close_these((unsigned)below, (unsigned)above, CLOEXEC) &&
+              fcntl(below, F_GETFD) == FD_CLOEXEC && fcntl(above, F_GETFD) == FD_CLOEXEC,
+          "close_range: not marked, or closed");
+    CHECK(!close_these((unsigned)below, ~0U, 0) && fcntl(below, F_GETFD) < 0 &&
+              fcntl(above, F_GETFD) < 0 && fcntl(2, F_GETFD) >= 0,
+          "close_range to the last: still open, or too much closed");
+}
+
 static void close_range_all(void)
 {
-#ifdef SYS_close_range
     pid_t child = fork();
 
     if (!child) {
         int fd;
 
-        syscall(SYS_close_range, 3, ~0U, 0);
+        close_these(3, ~0U, 0);
         fd = open("/dev/null", O_RDONLY);
         _exit(fd == 3 ? 0 : 1);
     }
     CHECK(status_of(child) == 0, "close_range: descriptors left");
-#endif
 }
+#endif
 
 /* --- processes --- */
 
@@ -247,13 +283,6 @@ static void *return_argument(void *argument)
     return argument;
 }
 
-static void *read_for_ever(void *descriptor)
-{
-    char byte;
-
-    return read(*(int *)descriptor, &byte, 1) ? NULL : NULL;
-}
-
 static void threads(void)
 {
     pthread_t thread;
@@ -265,24 +294,91 @@ static void threads(void)
     }
 }
 
-/* read() is a cancellation point, before it blocks and while it does. */
-static void cancellation(void)
+/* --- cancellation: in calls that would never return --- */
+
+static int end[2], listener;
+static pid_t sleeper;
+static char fifo[4096];
+
+static void *in_read(void *unused)
+{
+    char byte;
+
+    return read(end[0], &byte, 1) ? unused : unused;
+}
+
+static void *in_nanosleep(void *unused)
+{
+    nanosleep(&(struct timespec){1000, 0}, NULL);
+    return unused;
+}
+
+static void *in_poll(void *unused)
+{
+    poll(&(struct pollfd){.fd = end[0], .events = POLLIN}, 1, -1);
+    return unused;
+}
+
+static void *in_accept(void *unused)
+{
+    accept(listener, NULL, NULL);
+    return unused;
+}
+
+static void *in_waitpid(void *unused)
+{
+    waitpid(sleeper, NULL, 0);
+    return unused;
+}
+
+static void *in_open(void *unused)
+{
+    open(fifo, O_RDONLY);
+    return unused;
+}
+
+static const struct {
+    const char *name;
+    void *(*call)(void *);
+} points[] = {
+    {"read", in_read},     {"nanosleep", in_nanosleep}, {"poll", in_poll},
+    {"accept", in_accept}, {"waitpid", in_waitpid},     {"open of a fifo", in_open},
+};
+
+/* Each is a cancellation point, before it blocks and while it does. */
+static void cancel_in(const char *name, void *(*call)(void *))
 {
     pthread_t thread;
     void *result = NULL;
-    int end[2];
 
-    if (pipe(end))
-        cannot("pipe");
-    for (int n = 0; n < 20; n++) {
-        CHECK(!pthread_create(&thread, NULL, read_for_ever, end), "pthread_create");
+    for (int n = 0; n < 10; n++) {
+        CHECK(!pthread_create(&thread, NULL, call, NULL), "pthread_create");
         rest(n % 2);
         CHECK(!pthread_cancel(thread), "pthread_cancel");
         CHECK(!pthread_join(thread, &result) && result == PTHREAD_CANCELED,
-              "cancelled thread returned %p", result);
+              "%s: the cancelled thread returned %p", name, result);
     }
+}
+
+static void cancellation(void)
+{
+    struct sockaddr_un any = {.sun_family = AF_UNIX};
+
+    snprintf(fifo, sizeof fifo, "%s", path("fifo"));
+    listener = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (pipe(end) || (mkfifo(fifo, 0600) && errno != EEXIST) || listener < 0 ||
+        bind(listener, (struct sockaddr *)&any, sizeof any.sun_family) || listen(listener, 1))
+        cannot("cancellation");
+    sleeper = fork();
+    if (!sleeper)
+        _exit(pause());
+    for (size_t i = 0; i < sizeof points / sizeof *points; i++)
+        cancel_in(points[i].name, points[i].call);
+    kill(sleeper, SIGKILL);
+    CHECK(status_of(sleeper) == 1000 + SIGKILL, "the child that was waited for");
     close(end[0]);
     close(end[1]);
+    close(listener);
 }
 
 static void exercise(void)
@@ -294,7 +390,10 @@ static void exercise(void)
     dup2_over();
     flock_freed_by_close();
     flock_freed_by_kill();
+#ifdef SYS_close_range
+    close_range_some();
     close_range_all();
+#endif
     fork_and_ids();
     exec_in_child();
     spawn();
