@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
-# What others see of a hijacked program: end of file, FIN, reset, locks, at the moment and in the order of an undisturbed run.
-# tests/peers.py is the program and its peers; their log of an undisturbed run is what a hijacked one must show.
+# What others see of a hijacked program: end of file, FIN, reset, locks, at the moment and in the order of an undisturbed run; across
+# an exit and a restart nothing. tests/peers.py is the program and its peers; their log of an undisturbed run is what a hijacked one
+# must show.
 
 load lib
 
@@ -57,4 +58,76 @@ as_undisturbed() {
     shadow_watched() { hijack && shadow=$(shadow_of); }
     play daemon shadow_watched
     wait_until is_gone "$shadow"
+}
+
+# tcp_peer: writes the port to `port`; then, line for line, does what comes into the fifo `say` and logs what it sees: `send TEXT`,
+# `look` (nothing is there to be read, no end of file, no error), `line` (one is awaited)
+tcp_peer() {
+    cat >"$DIR/peer.py" <<'END'
+import os, select, socket
+listener = socket.create_server(("127.0.0.1", 0))
+with open("port.tmp", "w") as f:
+    f.write(str(listener.getsockname()[1]))
+os.rename("port.tmp", "port")
+peer, address = listener.accept()
+lines = peer.makefile("r")
+with open("say") as orders, open("peer", "w") as log:
+    for order in orders:
+        word, _, text = order.rstrip("\n").partition(" ")
+        if word == "send":
+            peer.sendall(text.encode() + b"\n")
+        elif word == "look":
+            poll = select.poll()
+            poll.register(peer, select.POLLIN | select.POLLRDHUP)
+            print("events", [event for _, event in poll.poll(0)], file=log, flush=True)
+        else:
+            print(repr(lines.readline()), peer.getpeername() == address, file=log, flush=True)
+END
+    cat >"$DIR/client.py" <<'END'
+import os, socket
+s = socket.create_connection(("127.0.0.1", int(open("port").read())))
+s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+names = s.getsockname(), s.getpeername()
+open("ready", "w").close()
+while got := s.recv(100):
+    same = names == (s.getsockname(), s.getpeername()) and s.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    s.sendall(b"%d got " % same + got)
+    if got == b"last\n":
+        break
+END
+    chmod 644 "$DIR"/{peer,client}.py
+    mkfifo "$DIR/say" && chown "$WHO" "$DIR/say" || return 1
+    start "$PYTHON" peer.py
+    peer=$MAIN
+    wait_until test -e "$DIR/port"
+}
+
+logged() { [ "$(wc -l <"$DIR/peer")" -ge "$1" ]; } # LINES
+
+@test "a TCP connection across checkpoint --exit and restart: its peer notices nothing" {
+    tcp_peer
+    start_program "$PYTHON" client.py
+    exec 7<>"$DIR/say"
+    wait_until test -e "$DIR/ready"
+    hijack
+    printf 'send before\nline\n' >&7
+    wait_until logged 1
+    wait_until is_blocked "$PID"
+    checkpoint_exit
+    printf 'look\nsend meanwhile\nlook\n' >&7
+    wait_until logged 3
+    restart_ready
+    printf 'line\nlook\nsend last\nline\nline\n' >&7
+    exec 7>&-
+    ends_with 0 "$peer"
+    ends_with 0
+    diff "$DIR/peer" - <<'END'
+'1 got before\n' True
+events []
+events []
+'1 got meanwhile\n' True
+events []
+'1 got last\n' True
+'' True
+END
 }
