@@ -200,6 +200,8 @@ long emulate_prlimit64(struct remote_call *call)
     int own = emulate_is_own(call->args[0]);
     if (own && call->args[1] == RLIMIT_NOFILE)
         return limit_files(call, (const void *)call->args[2], (void *)call->args[3]);
+    if (!own && remote.mode == REMOTE_AWAY)
+        return remote_forward(call, call->number, call->args);
     memcpy(args, call->args, sizeof args);
     args[0] = emulate_here(args[0]);
     long result = remote_local(call, call->number, args);

@@ -2,6 +2,7 @@
 #include <time.h>
 
 #include "stubs/agent.h"
+#include "stubs/attempt.h"
 #include "stubs/behind.h"
 #include "stubs/emulate.h"
 #include "stubs/handler.h"
@@ -14,9 +15,8 @@
 #include "stubs/shared.h"
 #include "stubs/thread.h"
 
-#define PAGE           4096
-#define NANOSECONDS(t) ((uint64_t)(t)->tv_sec * 1000000000 + (uint64_t)(t)->tv_nsec)
-#define KERNEL_FLAGS   1 /* index of sa_flags in the kernel's struct sigaction */
+#define PAGE         4096
+#define KERNEL_FLAGS 1 /* index of sa_flags in the kernel's struct sigaction */
 
 struct remote remote;
 
@@ -183,60 +183,14 @@ long remote_local(struct remote_call *call, long number, const long *args)
 
 /* --- calls made at home --- */
 
-/* For how long a call may wait is told in one of three ways: milliseconds; a struct that the kernel
- * itself writes back what is left to (RELTIME); one that it only reads, of which a copy is given
- * less when the call is made again. */
-struct patience {
-    int index; /* of the argument; -1: none */
-    int in_struct;
-    uint64_t began;
-    struct timespec limit, left;
-};
-
-static struct patience patience(const struct call *row, const long *args)
-{
-    struct patience p = {.index = -1};
-    for (int i = 0; i < CALL_ARGS; i++) {
-        p.in_struct = row->args[i].kind == ARG_INTIME;
-        if (row->args[i].kind != ARG_MSEC && !p.in_struct)
-            continue;
-        p.began = handler_time();
-        if (!p.in_struct ||
-            (args[i] && !remote_read(&p.limit, (const void *)args[i], sizeof p.limit)))
-            p.index = i;
-        break;
-    }
-    return p;
-}
-
-/* The argument for another attempt. */
-static void have_less(struct patience *p, const long *args, long *now)
-{
-    uint64_t past = handler_time() - p->began, limit = NANOSECONDS(&p->limit), left;
-    if (p->index < 0 || (!p->in_struct && args[p->index] <= 0))
-        return;
-    if (!p->in_struct) {
-        past /= 1000000;
-        now[p->index] = past < (uint64_t)args[p->index] ? args[p->index] - (long)past : 0;
-        return;
-    }
-    left = past < limit ? limit - past : 0;
-    p->left = (struct timespec){(time_t)(left / 1000000000), (long)(left % 1000000000)};
-    now[p->index] = (long)&p->left;
-}
-
 /* I/O has come home while the call waited. The program's own `syscall` must not get an argument
  * that is on our stack. */
-static long go_on_here(struct remote_call *call, const struct patience *p, long number,
-                       const long *args, long *now)
+static long go_on_here(struct remote_call *call, struct attempt *a, long number, const long *args)
 {
     if (args != call->args || number != call->number)
-        return remote_local(call, number, now);
-    if (p->index >= 0 && p->in_struct)
-        now[p->index] = args[p->index];
-    if (number == SYS_select || number == SYS_pselect6)
-        now[0] = args[0];
-    return issue_again(call, now, 0);
+        return remote_local(call, number, a->args);
+    attempt_without_us(a, number, args);
+    return issue_again(call, a->args, 0);
 }
 
 static int read_mask(uint64_t *mask, const void *at, uint64_t size)
@@ -306,28 +260,6 @@ static void stop_for_terminal(struct remote_call *call, int signal)
         call->flags |= WIRE_NOSTOP;
     else
         raw(SYS_kill, 0, signal);
-}
-
-/* --- select(): of more descriptors than may be open --- */
-
-/* The kernel looks at as many as the program's table has room for, and touches no more of the sets:
- * select(getdtablesize(), ...) is harmless with an ordinary fd_set. How large the table is knows
- * the shadow, when it is larger than that. */
-static void narrow(struct remote_call *call, long number, long *now)
-{
-    if ((number != SYS_select && number != SYS_pselect6) || (int)now[0] <= FD_SETSIZE)
-        return;
-    now[0] = FD_SETSIZE;
-    call->flags |= WIRE_CLAMPED;
-}
-
-static void widen(struct remote_call *call, const long *args, long *now)
-{
-    if (!call->wider)
-        return;
-    now[0] = call->wider < (int)args[0] ? call->wider : (int)args[0];
-    call->flags &= ~WIRE_CLAMPED;
-    call->wider = 0;
 }
 
 /* --- one request --- */
@@ -471,6 +403,19 @@ static long rest_of_transfer(struct remote_call *call, const struct call *row, l
     return done;
 }
 
+/* What failed so has raised a signal, too. */
+static void raise_failure(struct remote_call *call, const struct call *row, long number,
+                          const long *args, long result)
+{
+    if (result == -EPIPE && number != SYS_connect &&
+        !(row->args[3].kind == ARG_FLAGS && args[3] & MSG_NOSIGNAL) &&
+        !(row->args[1].kind == ARG_MSGIN && args[2] & MSG_NOSIGNAL))
+        remote_raise(call, SIGPIPE);
+    if (result == -EFBIG && !call->quiet &&
+        (row->args[0].kind == ARG_FD || row->args[0].kind == ARG_PATH))
+        remote_raise(call, SIGXFSZ);
+}
+
 static long after(struct remote_call *call, const struct call *row, long number, const long *args,
                   uint64_t mask, long result)
 {
@@ -480,13 +425,7 @@ static long after(struct remote_call *call, const struct call *row, long number,
     }
     if (result >= 0 && (number == SYS_openat || number == SYS_open || number == SYS_creat))
         behind_opened(call, result, remote_thread()->encoded.strings[0]);
-    if (result == -EPIPE && number != SYS_connect &&
-        !(row->args[3].kind == ARG_FLAGS && args[3] & MSG_NOSIGNAL) &&
-        !(row->args[1].kind == ARG_MSGIN && args[2] & MSG_NOSIGNAL))
-        remote_raise(call, SIGPIPE);
-    if (result == -EFBIG && !call->quiet &&
-        (row->args[0].kind == ARG_FD || row->args[0].kind == ARG_PATH))
-        remote_raise(call, SIGXFSZ);
+    raise_failure(call, row, number, args, result);
     if (goes_on(remote_thread(), result))
         return rest_of_transfer(call, row, number, args, mask, result);
     return result;
@@ -495,11 +434,11 @@ static long after(struct remote_call *call, const struct call *row, long number,
 long remote_forward(struct remote_call *call, long number, const long *args)
 {
     const struct call *row = &calls[number];
-    long now[CALL_ARGS], result;
-    struct patience p = patience(row, args);
+    long result;
+    struct attempt attempt;
     struct behind_part behind = {.changes = -1};
     uint64_t mask;
-    memcpy(now, args, sizeof now);
+    attempt_begin(&attempt, row, args);
     if (remote.mode == REMOTE_OFF) /* since a signal that an earlier part of the call let in */
         return remote_local(call, number, args);
     if (paths_here(call, number, args, &result))
@@ -508,18 +447,20 @@ long remote_forward(struct remote_call *call, long number, const long *args)
     if (error)
         return error;
     if (!call->own &&
-        (local_call(call, row, number, args, &result) || shared_call(call, number, args, &result) ||
-         behind_call(call, row, number, args, &result, &behind)))
+        (local_call(call, row, number, args, &result) || shared_call(call, number, args, &result)))
         return result;
+    if (!call->own && behind_call(call, row, number, args, &result, &behind)) {
+        raise_failure(call, row, number, args, result);
+        return result;
+    }
     if (remote.signalfds && number != SYS_rt_sigqueueinfo)
         pass_signals(call);
     call->plain = call->frame && args == call->args;
-    narrow(call, number, now);
-    while ((result = forward_once(call, row, number, now, mask)) == CALL_AGAIN) {
-        have_less(&p, args, now);
-        widen(call, args, now);
+    attempt_narrow(&attempt, call, number);
+    while ((result = forward_once(call, row, number, attempt.args, mask)) == CALL_AGAIN) {
+        attempt_again(&attempt, call, args);
         if (remote.mode == REMOTE_OFF)
-            return go_on_here(call, &p, number, args, now);
+            return go_on_here(call, &attempt, number, args);
     }
     result = after(call, row, number, args, mask, result);
     if (!call->own)

@@ -289,6 +289,8 @@ static long write_map(struct remote_call *call, const struct shared *m, uintptr_
 long shared_write_back(struct remote_call *call, uintptr_t start, size_t length)
 {
     long first = 0;
+    int quiet = call->quiet;
+    call->quiet = 1; /* to write to memory raises no SIGXFSZ */
     for (int i = 0; i < MAPS; i++) {
         struct shared m = maps[i];
         long error = m.sole && m.written && overlaps(&m, start, end_of(start, length))
@@ -296,6 +298,7 @@ long shared_write_back(struct remote_call *call, uintptr_t start, size_t length)
                          : 0;
         first = first ? first : error;
     }
+    call->quiet = quiet;
     return first;
 }
 

@@ -74,6 +74,36 @@ ends_remote() {
     done
 }
 
+# --- signals that the kernel sends for a call -----------------------------------------------------------------------------
+
+# ended_by SIGNAL CODE: the python code, run while I/O is remote, ends it; the shadow, which made the call, ends after it
+ended_by() {
+    start_program "$PYTHON" -c "
+import os, resource, signal, time
+signal.signal(signal.SIG$1, signal.SIG_DFL)
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+open('ready', 'w').close()
+while not os.path.exists('go'): time.sleep(0.01)
+os.write(1, b'before')
+$2
+os.write(1, b'after')"
+    wait_until test -e "$DIR/ready"
+    remote
+    SHADOW=$(shadow_of)
+    as touch "$DIR/go"
+    ends_with $((128 + $(kill -l "$1")))
+    [ "$(cat "$DIR/out")" = before ]
+    wait_until is_gone "$SHADOW"
+    as rm "$DIR"/*
+}
+
+@test "SIGPIPE and SIGXFSZ end a program that does not handle them" {
+    ended_by PIPE 'r, w = os.pipe(); os.close(r); os.write(w, b"x")'
+    ended_by PIPE 'import socket; a, b = socket.socketpair(); b.close(); a.send(b"x")'
+    ended_by XFSZ 'resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); f = os.open("file", os.O_RDWR | os.O_CREAT); os.pwrite(f, b"x", 1000)'
+    ended_by XFSZ 'resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); f = os.open("file", os.O_RDWR | os.O_CREAT); os.ftruncate(f, 1001)'
+}
+
 # --- programs at work ----------------------------------------------------------------------------------------------------
 
 @test "to the shadow and home 50 times while a program appends records: none lost, doubled or cut" {

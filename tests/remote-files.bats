@@ -169,6 +169,8 @@ while not os.path.exists("end"): time.sleep(0.01)'
     does full_mapping
 }
 
+@test "a limit of the file's size that stands in the way is an error, no signal" { does limited; }
+
 # --- a program that writes into its mapping whenever it is told to ------------------------------------------------------
 
 steps_begin() {

@@ -7,6 +7,7 @@ import errno
 import mmap
 import os
 import resource
+import signal
 import sys
 import threading
 import time
@@ -402,6 +403,22 @@ def full_mapping():
     os.unlink("small/filler")
     libc_call(libc.msync, at, 64 * PAGE, 4)
     assert content("small/m.buf")[:5 * PAGE] == b"hello" * PAGE
+
+
+def limited():
+    """What is written to memory is no write beyond the limit of a file's size: no signal for it, and an error of msync at most."""
+    at = mapping("l.buf")
+    f = os.open("l.buf", os.O_RDWR)
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (PAGE, resource.RLIM_INFINITY))
+    poke(at, b"hello"), poke(at + 2 * PAGE, b"hello")
+    expect_error(errno.EFBIG, libc_call, libc.msync, at, 4 * PAGE, 4)
+    libc_call(libc.munmap, at, 4 * PAGE)
+    assert content("l.buf")[:6] == b"helloa"
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGXFSZ])
+    os.pwrite(f, b"x", 2 * PAGE) # behind the program's back
+    expect_error(errno.EFBIG, os.fsync, f)
+    assert signal.sigtimedwait([signal.SIGXFSZ], 0).si_pid == os.getpid()
 
 
 def steps():
