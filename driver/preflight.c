@@ -382,6 +382,17 @@ static void check_cgroup(struct preflight *p)
     free(text);
 }
 
+/* The orphans of a namespace become children of its process 1. So do a subreaper's, but what it has
+ * set by prctl() no other process can see: it shows when the shadow is made. */
+static void check_orphans(struct preflight *p)
+{
+    if (p->info.innermost_pid == 1)
+        refuse(p, "adopts-orphans",
+               "process %d is process 1 of its pid namespace and adopts orphans: its shadow would "
+               "become its child",
+               (int)p->info.pid);
+}
+
 static void check_namespaces(struct preflight *p)
 {
     if (p->info.foreign_pid_namespace)
@@ -416,6 +427,7 @@ static void check_all(struct preflight *p)
     }
     check_root(p);
     check_children(p);
+    check_orphans(p);
     check_cgroup(p);
     check_namespaces(p);
 }

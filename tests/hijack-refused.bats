@@ -116,3 +116,18 @@ int main(void) {
     refused io_uring
     same
 }
+
+sleeps_or_gone() { is_gone "$1" || pgrep -P "$1" -x sleep >/dev/null; }
+
+@test "process 1 of a pid namespace" {
+    start unshare --user --pid --fork --kill-child sleep 1000
+    wait_until sleeps_or_gone "$PID"
+    is_alive "$PID" || skip "no pid namespaces here: $(cat "$DIR/err")"
+    PID=$(pgrep -P "$PID")
+    wait_until is_blocked "$PID"
+    snapshot before
+    refused "process $PID is process 1 of its pid namespace and adopts orphans"
+    same
+    expect 1 gdb_hijack doctor "$PID"
+    grep -q 'adopts orphans' <<<"$output" || complain "$output"
+}
