@@ -78,6 +78,52 @@ wait()'
     [ "$(masks)" = "$before" ]
 }
 
+# A program that blocks all signals. For each line it says whether it finds the checkpoint's in its mask, once it has set that: to
+# "all" or "none", or only to "ask".
+start_asking() {
+    mkfifo "$DIR/ask" && chown "$WHO" "$DIR/ask" || return 1
+    exec 7<>"$DIR/ask"
+    IN=$DIR/ask start "$PYTHON" -uc '
+import signal, sys
+every = range(1, 65)
+signal.pthread_sigmask(signal.SIG_BLOCK, every)
+print("ready")
+while line := sys.stdin.readline():
+    if line != "ask\n":
+        signal.pthread_sigmask(signal.SIG_SETMASK, every if line == "all\n" else [])
+    print(line.strip(), 63 in signal.pthread_sigmask(signal.SIG_BLOCK, []))'
+    wait_until test -s "$DIR/out"
+}
+
+# answers "WORD ANSWER"
+answers() {
+    echo "${1% *}" >&7
+    lines=$((${lines:-1} + 1))
+    wait_until eval '[ "$(wc -l <"$DIR/out")" -eq "$lines" ]' || return 1
+    [ "$(tail -n 1 "$DIR/out")" = "$1" ] || complain "$(cat "$DIR/out")"
+}
+
+@test "what a program finds in its mask: not the checkpoint signal, until a release, which puts back what a hijack took" {
+    start_asking
+    answers "ask True"
+    hijack
+    answers "ask False"
+    release
+    answers "ask True"
+}
+
+@test "... a mask that was set meanwhile stays as it was set, without it, until the next is set" {
+    start_asking
+    answers "none False"
+    hijack
+    answers "all False"
+    checkpoint
+    answers "ask False"
+    release
+    answers "ask False"
+    answers "all True"
+}
+
 @test "a thread on a stack without room for us keeps its mask, and is named" {
     gcc -O1 -w -x c -pthread -o "$DIR/small" - <<<'#include <pthread.h>
 #include <signal.h>
