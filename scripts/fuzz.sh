@@ -10,7 +10,7 @@ limit=-max_total_time=${1:-60}
 [[ ${1:-} != *x ]] || limit=-runs=${1%x}
 shift $(($# ? 1 : 0))
 [ $# -gt 0 ] || set -- mi frame decode reply ring
-declare -A sources=([mi]="gdbmi/mi_parser.c gdbmi/mi_value.c" [frame]="shadow/hold.c shadow/message.c shadow/remote.c shadow/serve.c shadow/session.c"
+declare -A sources=([mi]="gdbmi/mi_parser.c gdbmi/mi_value.c" [frame]="shadow/control_start.c shadow/hold.c shadow/kept.c shadow/message.c shadow/peer.c shadow/remote.c shadow/serve.c shadow/session.c"
     [decode]="shadow/decode.c" [reply]="" [ring]="")
 declare -A options=([mi]="-dict=tests/fuzz/mi.dict" [frame]="" [decode]="" [reply]="" [ring]="")
 mkdir -p "$BUILD"

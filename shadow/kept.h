@@ -19,12 +19,12 @@
 
 #include "shadow/execute.h"
 
-/* --- the executor --- */
+/* --- the executor: kept_send.c --- */
 /* Sends the door the table of an image, FDS_GONE where nothing is kept, and a handle for each of
  * the others. */
 void kept_send(struct executor *x, const void *table, size_t size);
 
-/* --- the door --- */
+/* --- the door: kept.c --- */
 /* Is it a frame of kept_send()'s? Takes its descriptors. */
 bool kept_receive(struct shadow *s, struct frame *f);
 /* A checkpoint has come to its end. `stays`: the image is complete, and the program goes on with

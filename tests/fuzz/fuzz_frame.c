@@ -6,9 +6,7 @@
  * whose first is even gets a good header: type and sequence right, the rest is payload; others go
  * out as they are.
  *
- *   clang -g -D_GNU_SOURCE -I. -fsanitize=fuzzer,address,undefined tests/fuzz/fuzz_frame.c \
- *         shadow/serve.c shadow/session.c shadow/hold.c shadow/message.c shadow/remote.c -o
- * fuzz_frame && ./fuzz_frame -max_len=20000
+ * scripts/fuzz.sh builds and runs it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -68,7 +66,7 @@ static void finish(int client)
     close(client);
     for (int i = 0; i < SHADOW_PEERS; i++)
         if (shadow.peers[i].fd >= 0)
-            serve_drop(&shadow, &shadow.peers[i]);
+            peer_drop(&shadow, &shadow.peers[i]);
     hold_drop(&shadow.offered);
     hold_drop(&shadow.held);
     if (shadow.remote.pidfd >= 0)
