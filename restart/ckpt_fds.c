@@ -466,6 +466,7 @@ static long fill_table(struct fds_table *table, const int *own, size_t owned)
     if (result)
         return result;
     fds_find_sharing(growing.header, growing.entries);
+    fds_read_pipes(growing.header, growing.entries, growing.strings, growing.strings_size);
     struct fds_header *h = growing.header;
     char *strings = (char *)(growing.locks + h->locks);
     memmove(strings, growing.strings, h->strings);

@@ -17,8 +17,9 @@
 #ifndef PR_GET_IO_FLUSHER
 #define PR_GET_IO_FLUSHER 58
 #endif
-#define KCMP_FILES 2
-#define KCMP_FS    3
+#define RSEQ_FLAG_UNREGISTER 1
+#define KCMP_FILES           2
+#define KCMP_FS              3
 
 _Static_assert(sizeof(struct image_thread) <= sizeof handler_leader.state, "room for the state");
 
@@ -157,11 +158,22 @@ static void read_attributes(struct image_thread *t)
     t->io_flusher = raw(SYS_prctl, PR_GET_IO_FLUSHER, 0, 0, 0, 0) == 1;
 }
 
+/* Nothing tells; but to unregister an area with another signature is refused for that reason
+ * (EPERM) where it is registered, and else as unknown (EINVAL). */
+static int has_rseq(const struct image_thread *t)
+{
+    uint64_t area = t->fs_base + (uint64_t)hijack_params.rseq_offset;
+    return hijack_params.rseq_size &&
+           raw(SYS_rseq, area, hijack_params.rseq_size, RSEQ_FLAG_UNREGISTER,
+               ~hijack_params.rseq_signature) == -EPERM;
+}
+
 static void read_addresses(struct image_thread *t)
 {
     ckpt_arch_thread(t);
     raw(SYS_prctl, PR_GET_TID_ADDRESS, &t->tid_address);
     raw(SYS_get_robust_list, 0, &t->robust_list, &t->robust_size);
+    t->rseq = has_rseq(t);
 }
 
 void handler_collect(struct handler_thread *thread)

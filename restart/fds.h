@@ -37,4 +37,8 @@ void fds_free(struct fds_table *table);
  * tell. */
 void fds_find_sharing(struct fds_header *h, struct fds_entry *entries);
 
+/* For fds_collect(), after that: `extra` of each reading end of a pipe whose writing end the
+ * program has, too, is added to the strings, which have room for `size` bytes. */
+void fds_read_pipes(struct fds_header *h, struct fds_entry *entries, char *strings, size_t size);
+
 #endif

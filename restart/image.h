@@ -168,6 +168,8 @@ struct image_thread {
     int32_t death_signal, no_new_privs, seccomp;
     uint32_t cpus_size; /* bytes of the affinity mask that the kernel gave */
     int16_t mce_kill, io_flusher;
+    int32_t rseq; /* libc's area was registered: a new thread's is not yet */
+    int32_t padding;
     uint64_t cpus[IMAGE_CPUS / 64];
 };
 

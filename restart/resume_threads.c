@@ -137,11 +137,12 @@ void resume_owners(const struct resume_owner *owners, uint64_t count)
 /* --- a thread's state --- */
 
 /* Without this, libc's rseq area would never be written again, and sched_getcpu() would be wrong
- * without a word. */
+ * without a word. A thread that has just begun, or unregistered it, registers it itself: libc ends
+ * the program when that fails. */
 static void set_rseq(const struct image_thread *t)
 {
     uint64_t area = t->fs_base + (uint64_t)hijack_params.rseq_offset;
-    if (!hijack_params.rseq_size)
+    if (!t->rseq)
         return;
     ((uint64_t *)area)[1] = 0; /* rseq_cs: the signal has ended any critical section */
     raw(SYS_rseq, area, hijack_params.rseq_size, 0, hijack_params.rseq_signature);

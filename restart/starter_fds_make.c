@@ -20,6 +20,7 @@
 #include "restart/starter_fds_plan.h"
 
 #define SET_TICKS _IOW('T', 0, uint64_t) /* TFD_IOC_SET_TICKS, where the kernel has it */
+#define STATUS    (O_NONBLOCK | O_APPEND | O_DIRECT) /* the last is a pipe's packet mode */
 
 static const char *field(const struct starter_fds *f, const struct fds_entry *e, const char *label)
 {
@@ -63,8 +64,12 @@ static bool can_make_epoll(const struct starter_fds *f, const struct fds_entry *
     return true;
 }
 
-/* Two open file descriptions of one pipe end cannot be told apart afterwards; bytes in it are not
- * in the image. */
+static const struct fds_entry *reading_end(const struct starter_fds *f, const struct fds_entry *e)
+{
+    return (e->status & O_ACCMODE) == O_RDONLY ? e : entry_at(f, (uint32_t)other_end(f, e));
+}
+
+/* Two open file descriptions of one pipe end cannot be told apart afterwards. */
 static bool can_make_pipe(const struct starter_fds *f, const struct fds_entry *e)
 {
     int ends = 0;
@@ -72,7 +77,8 @@ static bool can_make_pipe(const struct starter_fds *f, const struct fds_entry *e
         const struct fds_entry *o = entry_at(f, i);
         ends += o->kind == FDS_PIPE && o->inode == e->inode && o->shares == o->number;
     }
-    return ends == 2 && e->size == 0 && other_end(f, e) >= 0;
+    return ends == 2 && other_end(f, e) >= 0 &&
+           strlen(fds_string(f->h, reading_end(f, e)->extra)) == 2 * (size_t)e->size;
 }
 
 bool starter_fds_can_make(const struct starter_fds *f, uint32_t i)
@@ -143,6 +149,20 @@ static int make_signalfd(const struct starter_fds *f, const struct fds_entry *e)
     return fd < 0 ? -errno : fd;
 }
 
+/* What stood in it at the image; as much as a new pipe takes by itself, or as it is made to. */
+static int fill_pipe(int end, const char *digits, int64_t size)
+{
+    if (size > fcntl(end, F_GETPIPE_SZ) && fcntl(end, F_SETPIPE_SZ, (int)size) < 0)
+        return -errno;
+    for (int64_t i = 0; i < size; i++) {
+        const char two[] = {digits[2 * i], digits[2 * i + 1], 0};
+        const unsigned char byte = (unsigned char)strtoul(two, NULL, 16);
+        if (write(end, &byte, 1) != 1)
+            return -errno;
+    }
+    return 0;
+}
+
 /* Both ends at once; the other entry finds its own made. */
 static int make_pipe(struct starter_fds *f, uint32_t i)
 {
@@ -154,8 +174,11 @@ static int make_pipe(struct starter_fds *f, uint32_t i)
         return -ENOTSUP;
     if (pipe2(ends, O_CLOEXEC) < 0)
         return -errno;
+    int error = fill_pipe(ends[1], fds_string(f->h, reading_end(f, e)->extra), e->size);
+    if (error)
+        return error;
     int lifted = starter_fds_lift(f, ends[reads]);
-    fcntl(lifted, F_SETFL, entry_at(f, (uint32_t)other)->status & O_NONBLOCK);
+    fcntl(lifted, F_SETFL, entry_at(f, (uint32_t)other)->status & STATUS);
     f->plans[other].made = lifted;
     return lifted < 0 ? lifted : ends[!reads];
 }
@@ -198,7 +221,7 @@ int starter_fds_make(struct starter_fds *f, uint32_t i)
         fd = starter_fds_lift(f, fd);
     if (fd < 0)
         return starter_fds_refuse(f, e, "cannot be made anew: %s", strerror(-fd));
-    fcntl(fd, F_SETFL, e->status & (O_NONBLOCK | O_APPEND));
+    fcntl(fd, F_SETFL, e->status & STATUS);
     f->plans[i].made = fd;
     return 0;
 }

@@ -73,7 +73,8 @@ struct fds_entry {
     int32_t status; /* fcntl(F_GETFL) */
     uint32_t mode;  /* st_mode */
     uint32_t path;  /* readlink(/proc/self/fd/N) */
-    uint32_t extra; /* text of /proc/self/fdinfo/N, for the kinds that tell their state there */
+    uint32_t extra; /* text of /proc/self/fdinfo/N, for the kinds that tell their state there; of a
+                       pipe's reading end, what stands in it, in hexadecimal (ckpt_fds_pipe.c) */
     int32_t domain, type; /* of a socket */
     int32_t owner;        /* fcntl(F_GETOWN) */
     int64_t offset;       /* lseek(SEEK_CUR), -1 where there is none */

@@ -259,6 +259,53 @@ END
     [ "$(cat "$DIR/given")" = "b'input\\n' b'' b'through the fifo\\n'" ] || complain "$(cat "$DIR/given" "$DIR/out")"
 }
 
+@test "pipes of the program's own: what stands in them is there again, after two generations; one in packet mode is refused" {
+    cat >"$DIR/pipes.py" <<'END'
+import fcntl, os, time
+token, large, packets = os.pipe(), os.pipe(), os.pipe2(os.O_DIRECT)
+again = os.dup(token[0])
+os.write(token[1], b"\0")
+fcntl.fcntl(large[1], fcntl.F_SETPIPE_SZ, 1 << 18)
+content = b"".join(b"%d\n" % n for n in range(30000))
+os.write(large[1], content)
+if os.path.exists("packets"):
+    os.write(packets[1], b"one")
+open("ready", "w").close()
+while not os.path.exists("go"):
+    time.sleep(0.01)
+os.set_blocking(large[0], False)
+os.write(large[1], b"end")
+got = b""
+while not got.endswith(b"end"):
+    got += os.read(large[0], 1 << 20)
+print(os.read(again, 10), got == content + b"end", len(got))
+os.close(token[1])
+print(os.read(token[0], 1))
+os.write(packets[1], b"one")
+os.write(packets[1], b"two")
+print(os.read(packets[0], 10))
+END
+    chmod 644 "$DIR/pipes.py"
+    start_program "$PYTHON" "$DIR/pipes.py"
+    wait_until test -e "$DIR/ready"
+    hijack
+    killed_after_checkpoint
+    restart_ready
+    SHADOW=$(shadow_of)
+    killed_after_checkpoint
+    restart
+    touch "$DIR/go"
+    ends_with 0
+    [ "$(cat "$DIR/out")" = "b'\\x00' True 168893"$'\n'"b''"$'\n'"b'one'" ] || complain "$(cat "$DIR/out" "$DIR/err")"
+    rm "$DIR"/{ready,go}
+    touch "$DIR/packets"
+    start_program "$PYTHON" "$DIR/pipes.py"
+    wait_until test -e "$DIR/ready"
+    hijack
+    killed_after_checkpoint
+    restart_refused 'descriptor [0-9]* (pipe:.*a pipe cannot be opened by name'
+}
+
 @test "standard output was a pipe that is gone: it is the restart command's" {
     mkfifo "$DIR/pipe"
     chown "$WHO" "$DIR/pipe"

@@ -16,6 +16,14 @@
 #if __has_include(<sys/rseq.h>)
 #include <sys/rseq.h>
 
+/* rseq(2) for libc's area: 0 registers it, 1 (RSEQ_FLAG_UNREGISTER) undoes that. Nothing, when libc
+ * has not registered it. */
+static inline long call_rseq(int flags)
+{
+    char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
+    return __rseq_size ? syscall(SYS_rseq, area, 32, flags, RSEQ_SIG) : 0;
+}
+
 static void check_cpus(void)
 {
     cpu_set_t one;
@@ -36,12 +44,16 @@ static void check_rseq(void)
 {
     if (!__rseq_size)
         return;
-    char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
-    long result = syscall(SYS_rseq, area, 32, 0, RSEQ_SIG);
+    long result = call_rseq(0);
     CHECK(result < 0 && errno == EBUSY, "rseq: %s", result ? strerror(errno) : "not registered");
     check_cpus();
 }
 #else /* a C library that does not register one */
+static inline long call_rseq(int flags)
+{
+    return flags * 0;
+}
+
 static void check_rseq(void)
 {
 }

@@ -121,9 +121,11 @@ static void *hold(void *unused)
     must(pthread_mutex_lock(&kinds[1].held), "recursive");
     must(pthread_rwlock_wrlock(&written), "pthread_rwlock_wrlock");
     must(pthread_mutex_lock(&abandoned), "robust");
+    CHECK(!call_rseq(1), "rseq: unregister: %s", strerror(errno)); /* as before libc registers it */
     sem_post(&held);
     while (sem_wait(&give_back))
         ;
+    CHECK(!call_rseq(0), "rseq, which was not registered: %s", strerror(errno));
     for (size_t k = 1; k < KINDS; k++) {
         int error = pthread_mutex_lock(&kinds[k].held), again = k == 1 ? 0 : EDEADLK;
         CHECK(error == again, "held %s mutex: lock: %s", kinds[k].name, strerror(error));
