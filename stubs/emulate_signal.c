@@ -60,10 +60,11 @@ static int is_renamed(void)
 static void rename_sender(int signal)
 {
     static const struct timespec now;
-    uint64_t set = REMOTE_SIGNAL(signal);
     siginfo_t info;
-    if (signal <= 0 || signal > LAST_UNQUEUED ||
-        raw(SYS_rt_sigtimedwait, &set, &info, &now, sizeof set) != signal)
+    if (signal <= 0 || signal > LAST_UNQUEUED)
+        return;
+    uint64_t set = REMOTE_SIGNAL(signal);
+    if (raw(SYS_rt_sigtimedwait, &set, &info, &now, sizeof set) != signal)
         return;
     if (info.si_code == SI_USER && info.si_pid == hijack_params.pid)
         info.si_pid = remote.pid;

@@ -98,8 +98,8 @@ while line := sys.stdin.readline():
 # answers "WORD ANSWER"
 answers() {
     echo "${1% *}" >&7
-    lines=$((${lines:-1} + 1))
-    wait_until eval '[ "$(wc -l <"$DIR/out")" -eq "$lines" ]' || return 1
+    asked=$((${asked:-1} + 1))
+    wait_until eval '[ "$(wc -l <"$DIR/out")" -eq "$asked" ]' || return 1
     [ "$(tail -n 1 "$DIR/out")" = "$1" ] || complain "$(cat "$DIR/out")"
 }
 

@@ -4,9 +4,10 @@
 
 static inline __attribute__((always_inline)) long own_call(long number, const long a[6])
 {
-    register long fourth __asm__("r10") = a[3];
-    register long fifth __asm__("r8") = a[4];
-    register long sixth __asm__("r9") = a[5];
+    const long r10 = a[3], r8 = a[4], r9 = a[5];
+    register long fourth __asm__("r10") = r10;
+    register long fifth __asm__("r8") = r8;
+    register long sixth __asm__("r9") = r9;
     long result = number;
     __asm__ volatile("syscall"
                      : "+a"(result)
