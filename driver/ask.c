@@ -16,7 +16,9 @@
 #include "driver/unblock.h"
 
 #define FREE_DESCRIPTORS 6 /* that the handler needs for a moment */
-#define LENT_DESCRIPTORS 8 /* by which it may exceed the soft limit (restart/ckpt.c) */
+#define END_INTERVAL     10000
+#define WORD_INTERVAL    10 /* milliseconds between two looks at what the process has reported */
+#define LENT_DESCRIPTORS 8  /* by which it may exceed the soft limit (restart/ckpt.c) */
 
 /* --- checks: nothing is touched --- */
 
@@ -143,6 +145,7 @@ int ask_leave(struct ask *a, struct frame_request *request, struct failure *f)
     int pid = (int)a->pid, error = reach_threads(a, f);
     if (error)
         return error;
+    a->counted = agent_peek(a->pid, "ckpt_reports", &a->reports, sizeof a->reports) == 0;
     if (blocked_for(a->pid, &request->blocked_ns, &request->switches))
         request->blocked_ns = 0;
     error = control_ask(&a->control, FRAME_REQUEST, request, sizeof *request, NULL);
@@ -168,11 +171,53 @@ bool ask_has_ended(const struct ask *ask, int milliseconds)
 
 /* --- the report --- */
 
-/* What a wait that brought no frame means. */
-static enum ask_outcome explain_silence(const struct ask *a, int error, int timeout,
-                                        struct failure *f)
+static int check_report(const struct frame_report *r)
+{
+    return frame_check_text(r->step, sizeof r->step) || frame_check_text(r->text, sizeof r->text) ||
+                   frame_check_text(r->path, sizeof r->path)
+               ? -EBADMSG
+               : 0;
+}
+
+/* Without its shadow the process goes on, in its own time: what it has to report stands in its
+ * memory then. False: it has ended, has not begun within so many intervals (-1: it has), or that
+ * cannot be read. */
+static bool await_word(struct ask *a, int limit)
+{
+    uint32_t now = a->reports;
+    for (; a->counted && now == a->reports && limit && !ask_has_ended(a, WORD_INTERVAL);
+         limit -= limit > 0)
+        a->counted = agent_peek(a->pid, "ckpt_reports", &now, sizeof now) == 0;
+    return a->counted && now != a->reports &&
+           agent_peek(a->pid, "ckpt_report", &a->report, sizeof a->report) == 0 &&
+           check_report(&a->report) == 0;
+}
+
+/* The shadow is gone, the process is not. */
+static void explain_loss(const struct ask *a, int error, bool told, struct failure *f)
 {
     int pid = (int)a->pid;
+    const struct frame_report *r = &a->report;
+    if (told && r->error && *r->text)
+        fail(f, error, "the shadow of process %d ended during the %s; the process goes on: %s", pid,
+             a->what, r->text);
+    else if (told && !r->error && *r->path)
+        fail(f, error,
+             "the shadow of process %d ended during the %s; the process goes on, the image '%s' is "
+             "complete",
+             pid, a->what, r->path);
+    else
+        fail(f, error, "the shadow of process %d ended during the %s (%s)", pid, a->what,
+             frame_error(error));
+}
+
+/* What a wait of so many milliseconds (-1: the process had begun) that brought no frame means. */
+static enum ask_outcome explain_silence(struct ask *a, int error, int wait, struct failure *f)
+{
+    int pid = (int)a->pid;
+    bool told = error != -EAGAIN && await_word(a, wait < 0 ? wait : wait / WORD_INTERVAL);
+    if (told && a->report.left) /* it was answered, and ends now */
+        ask_has_ended(a, END_INTERVAL);
     if (ask_has_ended(a, 0)) {
         fail(f, -ESRCH, "process %d has ended during the %s", pid, a->what);
         return ASK_LOST;
@@ -181,19 +226,24 @@ static enum ask_outcome explain_silence(const struct ask *a, int error, int time
         fail(f, error,
              "process %d did not begin within %d seconds (an uninterruptible wait?); the request "
              "is withdrawn",
-             pid, timeout);
+             pid, wait / 1000);
         return ASK_REFUSED;
     }
-    fail(f, error, "the shadow of process %d ended during the %s (%s)", pid, a->what,
-         frame_error(error));
+    explain_loss(a, error, told, f);
     return ASK_ROLLED_BACK;
+}
+
+/* The image is there, and the program was to end. */
+static bool stayed(const struct frame_report *r)
+{
+    return !strcmp(r->step, "leave");
 }
 
 /* Before "write" nothing has been touched; "checkpoint" is the shadow's word for a broken off one,
  * and a step of remote I/O undoes itself. */
 static bool is_rolled_back(const struct frame_report *r)
 {
-    return !strcmp(r->step, "write") || !strcmp(r->step, "checkpoint") ||
+    return stayed(r) || !strcmp(r->step, "write") || !strcmp(r->step, "checkpoint") ||
            !strcmp(r->step, "remote");
 }
 
@@ -207,22 +257,21 @@ static enum ask_outcome judge(const struct ask *a, struct failure *f)
         fail(f, r->error, "process %d: %s", pid, r->text);
         return ASK_LOST;
     }
-    if (*r->text)
+    if (stayed(r))
+        fail(f, r->error, "process %d goes on: %s", pid, r->text);
+    else if (*r->text)
         fail(f, r->error, "no %s of process %d (%s): %s", a->what, pid, r->step, r->text);
     else
         fail_errno(f, r->error, "no %s of process %d (%s)", a->what, pid, r->step);
     return is_rolled_back(r) ? ASK_ROLLED_BACK : ASK_REFUSED;
 }
 
-static int check_report(struct frame_report *r, const struct control_frame *frame)
+static int take_report(struct frame_report *r, const struct control_frame *frame)
 {
     if (frame->header.length != sizeof *r)
         return -EBADMSG;
     memcpy(r, frame->payload, sizeof *r);
-    return frame_check_text(r->step, sizeof r->step) || frame_check_text(r->text, sizeof r->text) ||
-                   frame_check_text(r->path, sizeof r->path)
-               ? -EBADMSG
-               : 0;
+    return check_report(r);
 }
 
 enum ask_outcome ask_await(struct ask *ask, int timeout, struct failure *f)
@@ -232,7 +281,7 @@ enum ask_outcome ask_await(struct ask *ask, int timeout, struct failure *f)
     while ((type = control_next(&ask->control, &frame, wait)) == FRAME_TAKEN)
         wait = -1;
     if (type == FRAME_REPORT)
-        type = check_report(&ask->report, &frame) ? -EBADMSG : type;
+        type = take_report(&ask->report, &frame) ? -EBADMSG : type;
     return type == FRAME_REPORT ? judge(ask, f)
-                                : explain_silence(ask, type < 0 ? type : -EPROTO, timeout, f);
+                                : explain_silence(ask, type < 0 ? type : -EPROTO, wait, f);
 }

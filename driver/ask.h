@@ -25,6 +25,8 @@ struct ask {
     struct control control; /* the shadow; fd -1: not connected */
     struct control_status status;
     struct frame_report report; /* after ask_await() */
+    bool counted;               /* the process says how many reports it has made */
+    uint32_t reports;           /* ... up to this request */
 };
 
 /* The outcomes are gdb-hijack's exit statuses (commands.h). */

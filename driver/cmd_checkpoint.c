@@ -32,6 +32,7 @@ struct work {
     const struct arguments *a;
     struct ask ask;
     struct frame_request request;
+    struct stat older; /* the file of the image's name before; st_ino 0: none */
     struct failure f;
 };
 
@@ -170,9 +171,11 @@ static int check_path(struct work *w)
                           "process %d (user %u) cannot write an image into directory '%s'%s",
                           (int)w->a->pid, (unsigned)w->ask.process.uid, directory,
                           w->a->file ? "" : "; name another place with -o");
+    if (*w->request.path && lstat(seen(w, w->request.path, here, sizeof here), &w->older))
+        w->older = (struct stat){0};
     /* What an image may replace is an older image: no directory, device, link. */
-    if (*w->request.path && lstat(seen(w, w->request.path, here, sizeof here), &st) == 0 &&
-        !S_ISREG(st.st_mode))
+    st = w->older;
+    if (st.st_ino && !S_ISREG(st.st_mode))
         return fail(&w->f, -EEXIST, "'%s' is %s, not a file that an image could replace",
                     w->request.path,
                     S_ISDIR(st.st_mode)   ? "a directory"
@@ -214,9 +217,23 @@ static int order(struct work *w)
     return error;
 }
 
+/* A name leads to another file than before only once the image in it is complete. */
+static void tell_of_image(struct work *w)
+{
+    static char here[FRAME_PATH + 32];
+    struct stat now;
+    size_t used = strlen(w->f.text);
+    if (*w->request.path && lstat(seen(w, w->request.path, here, sizeof here), &now) == 0 &&
+        now.st_ino != w->older.st_ino)
+        snprintf(w->f.text + used, sizeof w->f.text - used, "; the image '%s' is complete",
+                 w->request.path);
+}
+
 static enum ask_outcome await_end(struct work *w)
 {
     enum ask_outcome outcome = ask_await(&w->ask, w->a->timeout, &w->f);
+    if (outcome == ASK_LOST)
+        tell_of_image(w);
     if (outcome != ASK_DONE || !w->a->leave || ask_has_ended(&w->ask, END_TIMEOUT * 1000))
         return outcome;
     fail(&w->f, -EBUSY, "the image '%s' is written but process %d has not ended",

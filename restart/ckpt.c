@@ -23,7 +23,11 @@ struct text ckpt_why;
 
 static struct link shadow;
 static struct frame_request request;
-static struct frame_report report;
+
+/* The last report, and how many there have been: where no shadow is left to pass it on, the tool
+ * reads it here. */
+struct frame_report ckpt_report;
+uint32_t ckpt_reports;
 
 long ckpt_fail(long error, const char *what, const char *subject)
 {
@@ -165,7 +169,7 @@ static long give_fds(void)
 
 static void step(const char *name)
 {
-    mem_copy_string(report.step, name, sizeof report.step);
+    mem_copy_string(ckpt_report.step, name, sizeof ckpt_report.step);
 }
 
 /* Tables of everything; nothing is written yet. */
@@ -184,6 +188,18 @@ static long collect(void)
     return ckpt_layout();
 }
 
+/* The image is there under its name; a shadow lost now leaves a program that goes on, which is no
+ * harm. */
+static long stay(long error)
+{
+    step("leave");
+    text_add(&ckpt_why, "the image '");
+    text_add(&ckpt_why, request.path);
+    text_add(&ckpt_why, "' is complete, but the shadow was lost when it should have taken over");
+    text_cause(&ckpt_why, error);
+    return error;
+}
+
 static long commit(const char *path)
 {
     long result = give_fds();
@@ -193,12 +209,8 @@ static long commit(const char *path)
     }
     if ((result = ckpt_write_commit(path)) || !(request.flags & FRAME_LEAVE))
         return result;
-    /* The image is there under its name; a shadow lost now leaves a program that goes on, which is
-     * no harm. */
     result = link_commit(&shadow);
-    if (!result && remote.mode == REMOTE_OFF)
-        fds_leave_terminal(&(struct fds_table){ckpt.fds, ckpt.fds_size, 0});
-    return result ? ckpt_fail(result, "the shadow was lost when it should have taken over", "") : 0;
+    return result < 0 ? stay(result) : 0;
 }
 
 /* Code of the vdso cannot go on under another kernel (starter_vdso.c). */
@@ -241,8 +253,8 @@ static long take(const char *path, const struct rlimit *descriptors)
     ckpt.portable = (request.flags & FRAME_PORTABLE) != 0;
     ckpt.descriptors = *descriptors;
     if (!(result = collect())) {
-        report.bytes = ckpt.header.end;
-        report.carried = ckpt_pages_carried();
+        ckpt_report.bytes = ckpt.header.end;
+        ckpt_report.carried = ckpt_pages_carried();
         step("write");
         if (!(result = ckpt_write(path)))
             result = commit(path);
@@ -251,7 +263,6 @@ static long take(const char *path, const struct rlimit *descriptors)
             warn_of_vdso();
         }
     }
-    ckpt_scratch_unmap();
     return result;
 }
 
@@ -311,15 +322,48 @@ static void lend_descriptors(struct rlimit *old)
     raw(SYS_prlimit64, 0, RLIMIT_NOFILE, &more, NULL);
 }
 
-static void tell(long result, uint64_t began)
+/* The shadow has not answered that it knows: no program ends whose descriptors nobody may have. One
+ * that is only slow finds that the connection has ended, and the program has not. */
+static long take_back(long error)
 {
-    report.error = (int32_t)result;
-    report.left = !result && request.flags & FRAME_LEAVE;
-    report.nanoseconds = handler_time() - began;
+    ckpt_why.length = 0; /* a warning */
+    ckpt_report.error = (int32_t)stay(error);
+    ckpt_report.left = 0;
+    return error;
+}
+
+/* Whether a program that was to leave goes on (-errno) or ends (0), which ends the connection. */
+static long tell(long result, uint64_t began)
+{
+    ckpt_report.error = (int32_t)result;
+    ckpt_report.left = !result && request.flags & FRAME_LEAVE;
+    ckpt_report.nanoseconds = handler_time() - began;
     if (!(request.flags & (FRAME_REMOTE_BEGIN | FRAME_REMOTE_END)))
-        mem_copy_string(report.path, request.path, sizeof report.path);
-    link_report(&shadow, &report);
-    link_close(&shadow);
+        mem_copy_string(ckpt_report.path, request.path, sizeof ckpt_report.path);
+    long told = link_report(&shadow, &ckpt_report);
+    if (told < 0 && ckpt_report.left)
+        result = take_back(told);
+    if (!ckpt_report.left)
+        link_close(&shadow);
+    __atomic_add_fetch(&ckpt_reports, 1, __ATOMIC_RELEASE);
+    return result;
+}
+
+static void leave(void)
+{
+    if (remote.mode == REMOTE_OFF)
+        fds_leave_terminal(&(struct fds_table){ckpt.fds, ckpt.fds_size, 0});
+    raw(SYS_exit_group, request.exit_status);
+}
+
+/* The scratch, with the table of descriptors, stays until it is certain whether the program ends.
+ */
+static void take_and_tell(const struct rlimit *limit, uint64_t began)
+{
+    long result = take(request.path, limit);
+    if (!tell(result, began) && request.flags & FRAME_LEAVE)
+        leave();
+    ckpt_scratch_unmap();
 }
 
 /* `met`: what became of the rendezvous. */
@@ -329,14 +373,12 @@ static void checkpoint(long met, const struct rlimit *limit, uint64_t began)
         return;
     tell_elapsed();
     remote_settle();
-    long result = met;
-    if (!met)
-        result = request.flags & (FRAME_REMOTE_BEGIN | FRAME_REMOTE_END)
-                     ? change_remote(limit)
-                     : take(request.path, limit);
-    tell(result, began);
-    if (!result && request.flags & FRAME_LEAVE)
-        raw(SYS_exit_group, request.exit_status);
+    if (met)
+        tell(met, began);
+    else if (request.flags & (FRAME_REMOTE_BEGIN | FRAME_REMOTE_END))
+        tell(change_remote(limit), began);
+    else
+        take_and_tell(limit, began);
 }
 
 void handler_checkpoint(const siginfo_t *info)
@@ -344,8 +386,8 @@ void handler_checkpoint(const siginfo_t *info)
     uint64_t began = handler_time();
     struct rlimit limit;
     shadow.fd = -1;
-    memset(&report, 0, sizeof report);
-    ckpt_why = (struct text){report.text, sizeof report.text, 0};
+    memset(&ckpt_report, 0, sizeof ckpt_report);
+    ckpt_why = (struct text){ckpt_report.text, sizeof ckpt_report.text, 0};
     step("threads");
     lend_descriptors(&limit);
     long met = rendezvous(info);

@@ -204,6 +204,16 @@ static void come_to_nothing(struct shadow *s)
     hold_lock(&s->held);
 }
 
+/* The program was to leave, but did not hear in time that we knew: it goes on. */
+static void stays(struct shadow *s)
+{
+    static struct frame_report report;
+    report = (struct frame_report){.error = -ETIMEDOUT, .step = "leave"};
+    snprintf(report.text, sizeof report.text,
+             "the image is complete, but the shadow was too slow to take over");
+    session_report(s, &report);
+}
+
 void session_peer_gone(struct shadow *s, struct peer *p)
 {
     if (p == s->requester) {
@@ -224,6 +234,8 @@ void session_peer_gone(struct shadow *s, struct peer *p)
         hold_drop(&s->offered);
         s->giver = NULL;
     }
+    if (p == s->taker && s->state == SHADOW_LEAVING && !is_ending(s->start.pid))
+        stays(s);
     if (p == s->taker && s->request_state == REQUEST_TAKEN && !s->reported &&
         !is_ending(s->start.pid))
         report_failure(s, -EIO, "checkpoint",

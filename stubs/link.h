@@ -51,7 +51,8 @@ int link_take_descriptors(struct link *link, const struct fds_table *table);
 /* The image is safe and the program will end: from now on the shadow holds what was given. */
 int link_commit(struct link *link);
 
-/* Tells the shadow, and through it the waiting tool, how it went. */
+/* Tells the shadow, and through it the waiting tool, how it went. A program that leaves must have
+ * its answer before it ends, with the link open: one that closes it goes on. */
 int link_report(struct link *link, const struct frame_report *report);
 
 /* Any other question, with `count` descriptors: the answer's status, or -errno. */

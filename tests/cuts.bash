@@ -22,9 +22,22 @@ import os, struct, sys
 fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o600)
 seed, streams, most, door = map(int, sys.argv[2:])
 os.pwrite(fd, struct.pack("<3Q", most, door, seed), 8)
-if os.fstat(fd).st_size < 64:
-    os.pwrite(fd, bytes(32), 32)
+if os.fstat(fd).st_size < 96:
+    os.pwrite(fd, bytes(64), 32)
 os.pwrite(fd, struct.pack("<Q", streams), 0)
+PY
+}
+
+# shadow_dies FRAME PASSED [after [SIGNAL]]: when the frame of that type (stubs/frame.h) comes to it that PASSED others came
+# before; or once it is answered. SIGNAL: 9 (default), or 19, with which it stops there.
+shadow_dies() {
+    local -A types=([REQUEST]=4 [TAKE]=6 [OFFER]=7 [TABLE]=8 [DESCRIPTORS]=9 [COMMIT]=10 [REPORT]=11 [ADOPT]=14 [DONE]=15)
+    "$PYTHON" - "$DIR/bin/cuts" "${types[$1]}" "$2" "${3:-}" "${4:-9}" <<'PY'
+import os, struct, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+kind, passed, after, signal = int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "after", int(sys.argv[5])
+os.pwrite(fd, struct.pack("<3Q", passed, after, signal), 72)
+os.pwrite(fd, struct.pack("<Q", kind), 64)
 PY
 }
 

@@ -5,10 +5,12 @@
  *
  * The file "cuts" beside the executable says how; it is mapped, so that it works in the executor
  * too, which owns no descriptor to spare, and so that a test can switch it and read what was done.
+ * A shadow can also be made to die, or to stop, at a certain frame of the door's.
  * Without the file nothing is cut. Numbers follow from `state` alone: one run is like another as
  * far as the program asks for the same things in the same order.
  */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -32,7 +34,7 @@ int __wrap_close(int fd);
 
 #define FDS (1 << 20)
 
-/* Eight little-endian words; tests/remote-cut.bash writes and reads them. */
+/* Little-endian words; tests/remote-cut.bash writes and reads them. */
 struct cuts {
     _Atomic uint64_t on;       /* cut so many more streams */
     _Atomic uint64_t most;     /* bytes of a stream, at most */
@@ -42,6 +44,10 @@ struct cuts {
     _Atomic uint64_t replies;  /* ... while it wrote */
     _Atomic uint64_t unread;   /* frames of the door that were lost unread */
     _Atomic uint64_t unanswered;
+    _Atomic uint64_t fatal;  /* the type of frame at which it dies; 0: none */
+    _Atomic uint64_t passed; /* ... after so many of them */
+    _Atomic uint64_t after;  /* ... once that is answered, not when it comes */
+    _Atomic uint64_t signal; /* ... of this */
 };
 
 static struct cuts *cuts;
@@ -158,10 +164,30 @@ static void close_descriptors(struct msghdr *message)
         }
 }
 
+static int doomed = -1; /* the connection on which it dies after its next answer */
+
+static void die(void)
+{
+    cuts->fatal = 0;
+    doomed = -1;
+    raise((int)cuts->signal);
+}
+
+static void meet_fate(int fd, const struct frame_header *h)
+{
+    if (h->type != cuts->fatal || !is_door(fd) || (cuts->passed && cuts->passed--))
+        return;
+    doomed = fd;
+    if (!cuts->after)
+        die();
+}
+
 ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags)
 {
     ssize_t got = __real_recvmsg(fd, message, flags);
     const struct frame_header *h = message->msg_iov->iov_base;
+    if (cuts && cuts->fatal && got >= (ssize_t)sizeof *h)
+        meet_fate(fd, h);
     if (!cuts || !cuts->on || !cuts->door || got < (ssize_t)sizeof *h || fd >= FDS ||
         !is_door(fd) || !is_cut(h))
         return got;
@@ -188,8 +214,12 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
     if (cuts && fd >= 0 && fd < FDS && mute[fd])
         return cut_answer(fd);
     int64_t left = left_of(fd, 1);
-    if (left < 0)
-        return __real_sendmsg(fd, message, flags);
+    if (left < 0) {
+        ssize_t all = __real_sendmsg(fd, message, flags);
+        if (cuts && fd == doomed)
+            die();
+        return all;
+    }
     ssize_t sent = left ? send_part(fd, message, (size_t)left, flags) : 0;
     if (sent > 0)
         budget[fd] -= sent;
