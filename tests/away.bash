@@ -121,6 +121,7 @@ away_restart() {
     wait_until away_restarted_or_gone || return 1
     is_alive "$MAIN" || return 0 # it may have come to its end already
     PID=$(away_pid "$MAIN")
+    PID=${PID:-$MAIN}
 }
 
 away_restarted_or_gone() {

@@ -176,12 +176,13 @@ too_late() {
     return "$TOO_LATE"
 }
 
-# order COMMAND...: a hijack or checkpoint of $PID; $TOO_LATE when it had ended, and the tool says so, before it was touched
+# order COMMAND...: a hijack or checkpoint of $PID; $TOO_LATE when it had ended, and the tool says so. (Status 4: it ended between
+# two steps. The tool takes it for lost; that it ended by itself is seen here.)
 order() {
     if is_alive "$PID"; then
         "$@" 2>"$DIR/complaint" && return
         # shellcheck disable=SC2153,SC2154 # of expect()
-        [ "$STATUS" -eq 1 ] && [[ $errors =~ "process $PID has ended"|"no process $PID"|" is a zombie" ]] ||
+        { [ "$STATUS" -eq 1 ] || [ "$STATUS" -eq 4 ]; } && [[ $errors =~ "process $PID has ended"|"no process $PID"|" is a zombie" ]] ||
             complain "$(cat "$DIR/complaint")" || return 1
     fi
     too_late
