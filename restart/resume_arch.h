@@ -2,6 +2,8 @@
 #ifndef RESTART_RESUME_ARCH_H
 #define RESTART_RESUME_ARCH_H
 
+#include <ucontext.h>
+
 #include "restart/image.h"
 
 /* Where musl's struct pthread has the thread's id. */
@@ -9,10 +11,11 @@
 
 /* Sets the thread pointer and its like. */
 void resume_arch_thread(const struct image_thread *t);
-/* Does the thread go on with futex(2), to wait, or has it just waited? The address, else 0. */
-uint64_t resume_arch_waits_at(const struct image_thread *t);
+/* Does the thread go on from there with futex(2), to wait, or has it just waited? The address, else
+ * 0. */
+uint64_t resume_arch_waits_at(const ucontext_t *frame);
 /* Puts `now` into each register that holds `then`, and returns the stack pointer. */
-uint64_t resume_arch_change_registers(const struct image_thread *t, int32_t then, int32_t now);
+uint64_t resume_arch_change_registers(ucontext_t *frame, int32_t then, int32_t now);
 /* Makes the kernel ready to load the frame's extended state. */
 void resume_arch_state(const struct image_thread *t);
 

@@ -14,6 +14,7 @@
 #include "stubs/net.h"
 #include "stubs/raw.h"
 #include "stubs/remote.h"
+#include "stubs/thread.h"
 
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER 57
@@ -39,7 +40,7 @@ static struct image_thread *thread(unsigned i)
 
 /* --- thread ids --- */
 
-static int peek(uint64_t address, void *to, size_t size)
+int resume_peek(uint64_t address, void *to, size_t size)
 {
     struct iovec here = {to, size}, there = {(void *)address, size};
     return raw(SYS_process_vm_readv, raw(SYS_getpid), &here, 1, &there, 1, 0) == (long)size;
@@ -49,7 +50,7 @@ static int peek(uint64_t address, void *to, size_t size)
 static int change_id(uint64_t address, int32_t then, int32_t now)
 {
     uint32_t word;
-    if (!peek(address, &word, sizeof word) || (int32_t)(word & FUTEX_TID_MASK) != then)
+    if (!resume_peek(address, &word, sizeof word) || (int32_t)(word & FUTEX_TID_MASK) != then)
         return 0;
     *(volatile uint32_t *)address = (word & ~(uint32_t)FUTEX_TID_MASK) | (uint32_t)now;
     return 1;
@@ -67,11 +68,11 @@ static void change_robust(const struct image_thread *t)
 {
     struct robust_list_head head;
     uint64_t at, next;
-    if (!t->robust_list || !peek(t->robust_list, &head, sizeof head))
+    if (!t->robust_list || !resume_peek(t->robust_list, &head, sizeof head))
         return;
     at = (uintptr_t)head.list.next;
     for (int n = 0; n < ROBUST_MAX && (at & ~1ULL) != t->robust_list; n++, at = next) {
-        if (!peek(at & ~1ULL, &next, sizeof next))
+        if (!resume_peek(at & ~1ULL, &next, sizeof next))
             return;
         change_owner(at, head.futex_offset, t);
     }
@@ -86,8 +87,22 @@ static void change_record(const struct image_thread *t)
     uint64_t self = 0;
     if (t->tid_address && change_id(t->tid_address, t->tid, t->now))
         return;
-    if (t->fs_base && peek(t->fs_base, &self, sizeof self) && self == t->fs_base)
+    if (t->fs_base && resume_peek(t->fs_base, &self, sizeof self) && self == t->fs_base)
         change_id(t->fs_base + RESUME_ARCH_MUSL_TID, t->tid, t->now);
+}
+
+/* Where the program itself stands: a checkpoint may have found it in a call that the net makes
+ * here.
+ */
+static ucontext_t *program_frame(const struct image_thread *t)
+{
+    static const size_t most = 65536; /* of our own frames, and the extended state in theirs */
+    ucontext_t *frame = (ucontext_t *)t->frame, *net = remote_thread_frame();
+    uint64_t at = (uintptr_t)net, state;
+    return net_is_ours(frame) && at > t->frame && at - t->frame < most &&
+                   resume_peek(at + net_frame_size - sizeof state, &state, sizeof state)
+               ? net
+               : frame;
 }
 
 /* glibc reads the id once, before it waits for a robust or priority inheriting mutex, and makes it
@@ -95,15 +110,16 @@ static void change_record(const struct image_thread *t)
  * stack, or in a register. */
 static void change_waiter(const struct image_thread *t)
 {
-    uint64_t lock = resume_arch_waits_at(t);
+    ucontext_t *frame = program_frame(t);
+    uint64_t lock = resume_arch_waits_at(frame);
     uint32_t kind, word;
-    if (!lock || !peek(lock + MUTEX_KIND, &kind, sizeof kind) || kind & ~MUTEX_KINDS ||
+    if (!lock || !resume_peek(lock + MUTEX_KIND, &kind, sizeof kind) || kind & ~MUTEX_KINDS ||
         !(kind & MUTEX_FULL))
         return;
     change_id(lock, t->tid, t->now); /* the kernel has made it the owner meanwhile */
-    uint64_t stack = resume_arch_change_registers(t, t->tid, t->now);
+    uint64_t stack = resume_arch_change_registers(frame, t->tid, t->now);
     for (uint64_t at = stack; at < stack + WAITER_STACK; at += sizeof word)
-        if (peek(at, &word, sizeof word) && (int32_t)word == t->tid)
+        if (resume_peek(at, &word, sizeof word) && (int32_t)word == t->tid)
             *(volatile uint32_t *)at = (uint32_t)t->now;
 }
 

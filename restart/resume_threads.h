@@ -13,6 +13,8 @@
 #ifndef RESTART_RESUME_THREADS_H
 #define RESTART_RESUME_THREADS_H
 
+#include <stddef.h>
+
 #include "restart/image.h"
 
 /* The address of the main thread's signal frame. */
@@ -21,6 +23,9 @@ void resume_threads_go(void);
 
 /* Writes the new ids into locks that are held. After resume_threads(). */
 void resume_owners(const struct resume_owner *owners, uint64_t count);
+
+/* Reads memory that may not be there; 0 then. */
+int resume_peek(uint64_t address, void *to, size_t size);
 
 /* The id that the thread with id `then` has now. */
 int32_t resume_thread_now(int32_t then);

@@ -163,6 +163,17 @@ static void localize(long number, const long *args, long *real)
             real[i] = raw(SYS_getpid);
 }
 
+/* Signals come in meanwhile, whose handlers may make calls that wait, too; or never return. */
+static long wait_here(struct remote_call *call, long number, const long *args)
+{
+    ucontext_t *outer = remote_thread_waits(call->frame);
+    set_mask(*call->mask);
+    long result = net_syscall(number, args);
+    set_mask(REMOTE_ALL);
+    remote_thread_waits(outer);
+    return result;
+}
+
 long remote_local(struct remote_call *call, long number, const long *args)
 {
     long real[CALL_ARGS], result;
@@ -170,11 +181,7 @@ long remote_local(struct remote_call *call, long number, const long *args)
     localize(number, args, real);
     int waits = may_wait(number), whole = args == call->args && number == call->number;
     do {
-        if (waits)
-            set_mask(*call->mask);
-        result = net_syscall(number, real);
-        if (waits)
-            set_mask(REMOTE_ALL);
+        result = waits ? wait_here(call, number, real) : net_syscall(number, real);
     } while (result == NET_BROKEN_OFF && !whole);
     if (result == NET_BROKEN_OFF)
         return issue_again(call, args, handler_time() - began);

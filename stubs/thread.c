@@ -65,6 +65,21 @@ struct remote_thread *remote_thread(void)
     return t ? t : add(pointer);
 }
 
+ucontext_t *remote_thread_waits(ucontext_t *frame)
+{
+    struct remote_thread *t = remote_thread();
+    ucontext_t *before = t ? t->frame : NULL;
+    if (t)
+        t->frame = frame;
+    return before;
+}
+
+ucontext_t *remote_thread_frame(void)
+{
+    struct remote_thread *t = find(thread_pointer());
+    return t ? t->frame : NULL;
+}
+
 void remote_thread_end(void)
 {
     struct remote_thread *t = find(thread_pointer());

@@ -11,6 +11,7 @@
 
 #include <signal.h>
 #include <sys/stat.h>
+#include <ucontext.h>
 
 #include "stubs/channel.h"
 #include "stubs/encode.h"
@@ -19,6 +20,7 @@ struct remote_thread {
     uintptr_t pointer; /* the thread's; 0: free */
     struct remote_thread *next;
     struct channel channel;
+    ucontext_t *frame; /* of the net, whose call waits here (remote_local()); NULL: none */
     struct encode encoded;
     /* for calls of our own, in a part of the program's */
     char path[WIRE_PATH];
@@ -29,6 +31,14 @@ struct remote_thread {
 
 /* The calling thread's, made when it has none. NULL: no memory. */
 struct remote_thread *remote_thread(void);
+
+/* Notes the frame of a call that the calling thread waits in here. Returns what was noted. */
+ucontext_t *remote_thread_waits(ucontext_t *frame);
+
+/* The program's own state in a call that the calling thread, stopped within our code, waits in
+ * here: the frame of the net. NULL where it does not; stale where the program has left such a call
+ * by longjmp. */
+ucontext_t *remote_thread_frame(void);
 
 /* The calling thread ends: its channel is closed. */
 void remote_thread_end(void);

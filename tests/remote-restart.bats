@@ -509,3 +509,14 @@ END
     chown -R root "$AWAY_BASE"
     five_times_gawk
 }
+
+# What a thread knows of itself - the id that it makes a lock's owner, its rseq - is another's in each place.
+twice_away() {
+    away_or_skip
+    start_target "$1"
+    hijack_for_away
+    there_and_back 2
+    finish
+}
+
+@test "every lock, held and fought for, away and home twice" { twice_away threads; }

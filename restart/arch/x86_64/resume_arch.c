@@ -4,6 +4,7 @@
 #include <ucontext.h>
 
 #include "restart/resume_arch.h"
+#include "restart/resume_threads.h"
 #include "stubs/mem.h"
 #include "stubs/raw.h"
 
@@ -24,14 +25,17 @@ void resume_arch_thread(const struct image_thread *t)
 
 /* Before the call, that is to issue it, or right behind, when it has just returned: the arguments
  * are there in both cases. */
-uint64_t resume_arch_waits_at(const struct image_thread *t)
+uint64_t resume_arch_waits_at(const ucontext_t *frame)
 {
     static const unsigned char instruction[] = {0x0f, 0x05}; /* syscall */
-    const greg_t *g = ((const ucontext_t *)t->frame)->uc_mcontext.gregs;
+    const greg_t *g = frame->uc_mcontext.gregs;
     int command = (int)g[REG_RSI] & FUTEX_CMD_MASK;
-    const unsigned char *pc = (const void *)g[REG_RIP];
-    int before = g[REG_RAX] == SYS_futex && memcmp(pc, instruction, sizeof instruction) == 0;
-    if (!before && memcmp(pc - sizeof instruction, instruction, sizeof instruction) != 0)
+    unsigned char code[2 * sizeof instruction]; /* around the program counter */
+    if (!resume_peek((uint64_t)g[REG_RIP] - sizeof instruction, code, sizeof code))
+        return 0;
+    int before = g[REG_RAX] == SYS_futex &&
+                 memcmp(code + sizeof instruction, instruction, sizeof instruction) == 0;
+    if (!before && memcmp(code, instruction, sizeof instruction) != 0)
         return 0;
     return command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET || command == FUTEX_LOCK_PI ||
                    command == FUTEX_LOCK_PI2
@@ -39,10 +43,10 @@ uint64_t resume_arch_waits_at(const struct image_thread *t)
                : 0;
 }
 
-uint64_t resume_arch_change_registers(const struct image_thread *t, int32_t then, int32_t now)
+uint64_t resume_arch_change_registers(ucontext_t *frame, int32_t then, int32_t now)
 {
     static const unsigned char preserved[] = {REG_RBX, REG_RBP, REG_R12, REG_R13, REG_R14, REG_R15};
-    greg_t *g = ((ucontext_t *)t->frame)->uc_mcontext.gregs;
+    greg_t *g = frame->uc_mcontext.gregs;
     for (unsigned i = 0; i < sizeof preserved; i++)
         if (g[preserved[i]] == then)
             g[preserved[i]] = now;
