@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <poll.h>
 #include <sys/ioctl.h>
@@ -83,15 +84,22 @@ static int starts(const char *s, const char *prefix)
 
 /* --- numbers --- */
 
-static int is_own(int number, const int *own, size_t owned)
+/* The numbers that are not the program's. */
+struct own {
+    const int *numbers;
+    size_t count;
+    int floor; /* and all from here on */
+};
+
+static int is_own(int number, const struct own *own)
 {
-    for (size_t i = 0; i < owned; i++)
-        if (own[i] == number)
+    for (size_t i = 0; i < own->count; i++)
+        if (own->numbers[i] == number)
             return 1;
-    return 0;
+    return number >= own->floor;
 }
 
-static long add_numbers(const char *dents, long size, int directory, const int *own, size_t owned)
+static long add_numbers(const char *dents, long size, int directory, const struct own *own)
 {
     for (long at = 0; at < size;) {
         const struct dent *d = (const void *)(dents + at);
@@ -100,7 +108,7 @@ static long add_numbers(const char *dents, long size, int directory, const int *
         if (name[0] < '0' || name[0] > '9')
             continue;
         int number = (int)text_parse(&name, 10);
-        if (number == directory || is_own(number, own, owned))
+        if (number == directory || is_own(number, own))
             continue;
         if (growing.header->count == FDS_MAX)
             return -E2BIG;
@@ -109,7 +117,7 @@ static long add_numbers(const char *dents, long size, int directory, const int *
     return 0;
 }
 
-static long list_numbers(const int *own, size_t owned)
+static long list_numbers(const struct own *own)
 {
     static char dents[8192] __attribute__((aligned(8)));
     long size, result = 0;
@@ -118,7 +126,7 @@ static long list_numbers(const int *own, size_t owned)
     if (raw_failed(directory))
         return directory;
     while (!result && (size = raw(SYS_getdents64, directory, dents, sizeof dents)) > 0)
-        result = add_numbers(dents, size, (int)directory, own, owned);
+        result = add_numbers(dents, size, (int)directory, own);
     raw(SYS_close, directory);
     return result ? result : size;
 }
@@ -455,10 +463,10 @@ static long divide(const struct fds_table *table)
     return 0;
 }
 
-static long fill_table(struct fds_table *table, const int *own, size_t owned)
+static long fill_table(struct fds_table *table, const struct own *own)
 {
     begin(table);
-    long result = list_numbers(own, owned);
+    long result = list_numbers(own);
     if (!result)
         result = divide(table);
     for (uint32_t i = 0; !result && i < growing.header->count; i++)
@@ -474,15 +482,25 @@ static long fill_table(struct fds_table *table, const int *own, size_t owned)
     return 0;
 }
 
-long fds_collect(struct fds_table *table, const int *own, size_t owned)
+static long collect_all(struct fds_table *table, const struct own *own)
 {
     long result = map_table(table);
     if (result)
         return result;
-    result = fill_table(table, own, owned);
+    result = fill_table(table, own);
     if (result)
         fds_free(table);
     return result;
+}
+
+long fds_collect(struct fds_table *table, const int *own, size_t owned)
+{
+    return collect_all(table, &(struct own){own, owned, INT_MAX});
+}
+
+long fds_collect_below(struct fds_table *table, int floor)
+{
+    return collect_all(table, &(struct own){NULL, 0, floor});
 }
 
 void fds_free(struct fds_table *table)

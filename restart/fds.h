@@ -18,6 +18,9 @@
  * /proc, -ENOMEM. */
 long fds_collect(struct fds_table *table, const int *own, size_t owned);
 
+/* Likewise those of numbers below `floor`: all others are the caller's. */
+long fds_collect_below(struct fds_table *table, int floor);
+
 /* Brings the regular files open for writing to disk (fsync), so that the image never is newer than
  * its files. A file system without fsync is no error. On -errno (EIO, ENOSPC, EDQUOT) `why` names
  * the descriptor. */

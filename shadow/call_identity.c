@@ -2,6 +2,7 @@
  * see call.h. */
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -54,6 +55,14 @@ static void translate_ioctl(struct plan *p)
              is_program((uint64_t)value))
         value = executor.application;
     memcpy(p->in[2], &value, sizeof value);
+}
+
+/* Capabilities are a thread's: those of the one that executes this thread's calls. */
+static void translate_capabilities(struct plan *p, int from, int to)
+{
+    const size_t pid = offsetof(struct __user_cap_header_struct, pid);
+    if (decode_has(p, 0))
+        replace_int(p->out[0] + pid, from, to);
 }
 
 static struct ucred *credentials(struct cmsghdr *m)
@@ -112,6 +121,10 @@ int call_translate(struct plan *p)
         if (p->args[1] && p->message.msg_control)
             translate_message(&p->message, executor.start.known, executor.pid);
         return 0;
+    case SYS_capget:
+    case SYS_capset:
+        translate_capabilities(p, executor.start.known, gettid());
+        return 0;
     case SYS_timerfd_settime:
         call_clocks(p);
         return 0;
@@ -139,6 +152,8 @@ static void translate_out(struct plan *p, int i, size_t at)
 
 int64_t call_translate_result(struct plan *p, int64_t result)
 {
+    if (p->request.number == SYS_capget || p->request.number == SYS_capset)
+        translate_capabilities(p, gettid(), executor.start.known);
     if (result < 0)
         return result;
     switch (p->request.number) {

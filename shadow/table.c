@@ -1,11 +1,8 @@
 /* table.c - see table.h. */
 #include <fcntl.h>
-#include <stdlib.h>
 
 #include "restart/fds.h"
 #include "shadow/table.h"
-
-#define SPARE 8 /* numbers of ours that may be between two places */
 
 static struct fds_table table;
 
@@ -28,29 +25,15 @@ void table_begin(const struct hold *hold)
     table = (struct fds_table){.data = hold->table, .size = hold->table_size};
 }
 
-/* Ours are the lowest free numbers from the floor on: the door, and two streams of each channel. */
-static int *own_numbers(const struct executor *x, size_t *count)
-{
-    *count = 1 + 2 * (size_t)x->shared->channels + SPARE;
-    int *own = malloc(*count * sizeof *own);
-    for (size_t i = 0; own && i < *count; i++)
-        own[i] = x->floor + (int)i;
-    return own;
-}
-
-/* The listing itself needs two numbers for a moment. */
+/* None of ours stands below the floor meanwhile. The listing itself needs two numbers for a moment.
+ */
 static int list(struct executor *x, struct fds_table *made)
 {
-    size_t count;
-    int *own = own_numbers(x, &count);
-    if (!own)
-        return -ENOMEM;
     pthread_rwlock_wrlock(&x->numbers);
     setrlimit(RLIMIT_NOFILE, &x->open);
-    long error = fds_collect(made, own, count);
+    long error = fds_collect_below(made, x->floor);
     setrlimit(RLIMIT_NOFILE, &x->closed);
     pthread_rwlock_unlock(&x->numbers);
-    free(own);
     return (int)error;
 }
 

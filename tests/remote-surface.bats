@@ -2,7 +2,11 @@
 # The call surface: every row of the table, the same with remote I/O as without (tests/surface/surface.h).
 
 load lib
+load away
+load remote
 
+setup_file() { away_begin; }
+teardown_file() { away_end; }
 setup() { :; }
 teardown() { work_end; }
 
@@ -40,3 +44,27 @@ same_as_plainly() { # PROGRAM
 }
 
 @test "root's calls, by way of musl" { WHO=root same_as_plainly musl/surface; }
+
+# --- where none of its files are ----------------------------------------------------------------------------------------
+
+# Nothing may differ: who and where it is, its limits and its descriptors are home's; what is the other host's by nature (memory,
+# threads, clocks, signals) the program shows only as far as it is the same everywhere.
+same_away() { # PROGRAM
+    work_begin
+    away_use
+    away_or_skip
+    as mkdir "$DIR/a" "$DIR/b"
+    run_plainly "$1"
+    start setsid -w "$TARGETS/$1" "$DIR/b"
+    wait_until test -e "$DIR/ready"
+    PID=$(cat "$DIR/ready")
+    started "$PID"
+    hijack_for_away
+    leave_home
+    go_away
+    finish
+    diff "$DIR/plain" "$DIR/out" >&2
+}
+
+@test "an ordinary user's calls, away" { same_away surface; }
+@test "an ordinary user's calls, away, by way of musl" { same_away musl/surface; }

@@ -908,6 +908,32 @@ static void the_table_can_be_listed(void **state)
     assert_int_equal(kept.last.st_ino, e->inode); /* it was opened last */
 }
 
+/* Channels that are left stand above where others were. */
+static void its_own_descriptors_are_not_in_the_table(void **state)
+{
+    enum { CHANNELS = 40 };
+    int ends[CHANNELS + 1][2];
+    uint64_t image = 99;
+    uint32_t from = 0;
+    (void)state;
+    for (uint32_t i = 1; i <= CHANNELS; i++) {
+        struct wire_channel wire = {.channel = i, .sequence = 1};
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends[i]), 0);
+        assert_int_equal(ask_door(FRAME_CHANNEL, &wire, sizeof wire, &ends[i][1]), 0);
+    }
+    for (uint32_t i = 1; i < CHANNELS; i++) {
+        struct wire_channel wire = {.channel = i};
+        assert_int_equal(ask_door(FRAME_CHANNEL, &wire, sizeof wire, NULL), 0);
+    }
+    assert_int_equal(ask_door(FRAME_LIST, &image, sizeof image, NULL), 0);
+    assert_true(ask_door(FRAME_PIECE, &from, sizeof from, NULL) > 0);
+    const struct fds_header *h = (const void *)frame.payload;
+    for (uint32_t i = 0; i < h->count; i++)
+        assert_true(fcntl(fds_entries(h)[i].number, F_GETFD) >= 0);
+    for (uint32_t i = 1; i <= CHANNELS; i++)
+        close(ends[i][0]), close(ends[i][1]);
+}
+
 static int make_directory(void **state)
 {
     (void)state;
@@ -949,6 +975,7 @@ int main(void)
         TEST(limits_are_the_programs),
         TEST(its_own_descriptors_are_not_listed),
         TEST(the_table_can_be_listed),
+        TEST(its_own_descriptors_are_not_in_the_table),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }
