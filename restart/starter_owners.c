@@ -5,8 +5,9 @@
  * Robust mutexes can be found by their threads' lists (resume_threads.c), others only by what they
  * look like: the owner's id, and around it what a held mutex or a write lock has there (glibc's
  * bits/struct_mutex.h, bits/struct_rwlock.h, the same since 2.25; musl's pthread_impl.h). The
- * fields checked leave no room for chance; what is found is changed only if it still names the old
- * owner.
+ * fields checked leave little room for chance, but ids may be small numbers (in a container); so
+ * one libc's look is not searched for in the other's program. What is found is changed only if it
+ * still names the old owner.
  */
 #include <errno.h>
 #include <linux/futex.h>
@@ -32,6 +33,7 @@
 struct ids {
     uint32_t first, count;
     unsigned char *bits;
+    bool glibc;
 };
 
 struct found {
@@ -126,9 +128,9 @@ static int look(const struct ids *ids, struct found *found, const uint32_t *word
     int result = 0;
     for (size_t i = 0; i + 1 < count && !result; i += 2) {
         uint32_t lock = words[i + 1] & MUSL_OWNER;
-        if (is_id(ids, words[i]))
+        if (ids->glibc && is_id(ids, words[i]))
             result = look_at_owner(found, words, i, count, address);
-        if (!result && is_id(ids, lock) && i + 10 <= count && is_musl_mutex(&words[i + 1]))
+        if (!ids->glibc && is_id(ids, lock) && i + 10 <= count && is_musl_mutex(&words[i + 1]))
             result = add(found, address + 4 * (i + 1), lock);
     }
     return result;
@@ -160,6 +162,29 @@ static int look_at_map(const struct image *image, size_t index, const struct ids
     return result;
 }
 
+/* The word at an address of the image; 0 when it was not stored. */
+static uint32_t word_at(const struct image *image, uint64_t address)
+{
+    for (size_t i = 0; i < image->map_count; i++) {
+        const struct image_map *m = &image->maps[i];
+        const struct image_run *run = image->runs + m->run, *last = run + m->runs;
+        for (; image->place[i] && run < last; run++)
+            if (is_bytes(run) && address >= run->address &&
+                address + 4 <= run->address + run->length)
+                return *(const uint32_t *)(image->place[i] + (address - m->start));
+    }
+    return 0;
+}
+
+/* glibc has the kernel clear a thread's id at its end, musl a lock. */
+static bool is_of_glibc(const struct image *image)
+{
+    for (size_t i = 0; i < image->thread_count; i++)
+        if (word_at(image, image->threads[i].tid_address) == (uint32_t)image->threads[i].tid)
+            return true;
+    return false;
+}
+
 static int look_everywhere(const struct image *image, const struct ids *ids, struct found *found)
 {
     int result = 0;
@@ -175,6 +200,7 @@ int owners_find(struct image *image, struct resume_owner **owners, size_t *count
     struct ids ids = {0};
     struct found found = {0};
     int result = make_ids(image, &ids);
+    ids.glibc = is_of_glibc(image);
     if (!result)
         result = look_everywhere(image, &ids, &found);
     free(ids.bits);
