@@ -41,7 +41,9 @@ away() {
 @test "xz -T2, away" { away xz; }
 @test "node, away" { away node; }
 @test "an OpenMP program, killed" { killed openmp; }
+@test "an OpenMP program, away" { away openmp; }
 @test "node with workers, killed" { killed node; }
+@test "OpenJDK: the compiler, killed" { killed javac; }
 @test "OpenJDK: a program that makes garbage, killed" { killed java_gc; }
 @test "OpenJDK: a program that makes garbage, away" { away java_gc; }
 @test "OpenJDK: files and sockets, left and restarted" { moments exit_and_restart java_net; }
