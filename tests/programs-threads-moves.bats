@@ -44,6 +44,7 @@ away() {
 @test "an OpenMP program, away" { away openmp; }
 @test "node with workers, killed" { killed node; }
 @test "OpenJDK: the compiler, killed" { killed javac; }
+@test "OpenJDK: the compiler, away" { away javac; }
 @test "OpenJDK: a program that makes garbage, killed" { killed java_gc; }
 @test "OpenJDK: a program that makes garbage, away" { away java_gc; }
 @test "OpenJDK: files and sockets, left and restarted" { moments exit_and_restart java_net; }
