@@ -87,6 +87,7 @@ static int hear_guard(struct image *image, struct family *f)
     ssize_t got = recv(f->watch, &word, sizeof word, 0);
     if (got == sizeof word && !word.error) {
         f->program = word.program;
+        f->init = (int)syscall(SYS_pidfd_open, word.first, 0);
         return 0;
     }
     waitpid(f->guard, NULL, 0);

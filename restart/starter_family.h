@@ -35,6 +35,7 @@ struct image;
 /* As the parent sees it. */
 struct family {
     pid_t guard, program;
+    int init;     /* a pidfd of process 1 of the namespace */
     int watch;    /* the guard's socket; of each process's own end */
     int requests; /* between parent and program */
 };
@@ -47,14 +48,14 @@ int family_make(struct image *image);
 
 /* What the guard tells the parent at first. */
 struct guard_word {
-    pid_t program;
-    int error; /* -errno; the rest is unset then but for `text` */
+    pid_t program, first; /* the latter is process 1 of the namespace */
+    int error;            /* -errno; the rest is unset then but for `text` */
     char text[1024];
 };
 
 /* Asks the guard: did this signal come to the whole group? -errno when there is no guard. */
 int guard_saw(const struct family *f, int signal);
-/* The program has ended by itself. */
+/* The program has ended by itself. Whoever is there tells init, which may be the program. */
 void guard_dismiss(const struct family *f);
 /* The guard's life; returns in the program, as family_make() does. */
 int guard_run(struct image *image, struct family *f, const sigset_t *mask);

@@ -32,7 +32,8 @@ int guard_saw(const struct family *f, int signal)
 void guard_dismiss(const struct family *f)
 {
     int32_t ended = ENDED;
-    send(f->watch, &ended, sizeof ended, MSG_NOSIGNAL);
+    if (send(f->watch, &ended, sizeof ended, MSG_NOSIGNAL) != sizeof ended)
+        syscall(SYS_pidfd_send_signal, f->init, SIGTERM, NULL, 0);
 }
 
 /* --- init --- */
@@ -52,7 +53,7 @@ static bool orphans_left(void)
     return pid == 0;
 }
 
-/* The guard's SIGTERM says that the program has ended; one from inside has a sender's number, and
+/* SIGTERM from outside says that the program has ended; one from inside has a sender's number, and
  * one to the program's group does not come to us. */
 static _Noreturn void init_run(void)
 {
@@ -173,7 +174,8 @@ int guard_run(struct image *image, struct family *f, const sigset_t *mask)
         kill(first, SIGKILL);
     if (word.program < 0)
         give_up(image, f, explain(image, word.program));
+    word.first = first ? first : word.program;
     send(f->watch, &word, sizeof word, MSG_NOSIGNAL);
     close(f->requests);
-    guard(f->watch, first ? first : word.program, word.program);
+    guard(f->watch, word.first, word.program);
 }

@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -163,15 +164,22 @@ static void serve_request(struct family *f)
         return;
 }
 
+static int by_number(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
 static void keep_only(const struct family *f)
 {
-    int low = f->watch < f->requests ? f->watch : f->requests;
-    int high = f->watch < f->requests ? f->requests : f->watch;
-    if (low > 0)
-        close_range(0, (unsigned)low - 1, 0);
-    if (high > low + 1)
-        close_range((unsigned)low + 1, (unsigned)high - 1, 0);
-    close_range((unsigned)high + 1, ~0u, 0);
+    int kept[] = {f->watch, f->requests, f->init};
+    unsigned count = sizeof kept / sizeof *kept, next = 0;
+    qsort(kept, count, sizeof *kept, by_number);
+    for (unsigned i = 0; i < count; i++) {
+        if (kept[i] > (int)next)
+            close_range(next, (unsigned)kept[i] - 1, 0);
+        next = (unsigned)(kept[i] + 1);
+    }
+    close_range(next, ~0u, 0);
 }
 
 /* What this command has from its caller and the program has not. */

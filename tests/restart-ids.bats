@@ -188,11 +188,14 @@ END
 
 @test "a guard that is killed is not missed" {
     start_obedient
+    init=$(init_of "$MAIN")
     for pid in $(children_of "$MAIN"); do [ "$pid" = "$PID" ] || kill -KILL "$pid"; done
     kill -TERM "$MAIN"
     wait_until come SIGTERM 1
     obey "os._exit(5)" || true
     ends_with 5
+    [ -n "$init" ]
+    wait_until is_gone "${init% }"
 }
 
 @test "a parent that is killed takes all along" {
