@@ -80,15 +80,18 @@ static void change_robust(const struct image_thread *t)
         change_owner((uintptr_t)head.list_op_pending, head.futex_offset, t);
 }
 
-/* glibc keeps the id where the kernel clears it at the thread's end; musl, whose threads have it
- * clear a lock there, in struct pthread, which begins with its own address. */
+/* glibc keeps the id where the kernel clears it at the thread's end; musl in struct pthread, which
+ * begins with its own address: what the kernel clears is a lock there, with the id of who holds it.
+ */
 static void change_record(const struct image_thread *t)
 {
-    uint64_t self = 0;
-    if (t->tid_address && change_id(t->tid_address, t->tid, t->now))
-        return;
-    if (t->fs_base && resume_peek(t->fs_base, &self, sizeof self) && self == t->fs_base)
-        change_id(t->fs_base + RESUME_ARCH_MUSL_TID, t->tid, t->now);
+    uint64_t self = 0, musl = t->fs_base + RESUME_ARCH_MUSL_TID;
+    int32_t id;
+    if (t->tid_address)
+        change_id(t->tid_address, t->tid, t->now);
+    if (t->fs_base && resume_peek(t->fs_base, &self, sizeof self) && self == t->fs_base &&
+        resume_peek(musl, &id, sizeof id) && id == t->tid)
+        change_id(musl, t->tid, t->now);
 }
 
 /* Where the program itself stands: a checkpoint may have found it in a call that the net makes

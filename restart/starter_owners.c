@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "restart/resume_arch.h"
 #include "restart/starter.h"
 
 /* kind: the type in two bits, and flags */
@@ -176,12 +177,16 @@ static uint32_t word_at(const struct image *image, uint64_t address)
     return 0;
 }
 
-/* glibc has the kernel clear a thread's id at its end, musl a lock. */
-static bool is_of_glibc(const struct image *image)
+/* A thread of musl's has its id there. (What the kernel clears at its end is glibc's id of it, and
+ * musl's lock, which may name it as well.) */
+static bool is_of_musl(const struct image *image)
 {
-    for (size_t i = 0; i < image->thread_count; i++)
-        if (word_at(image, image->threads[i].tid_address) == (uint32_t)image->threads[i].tid)
+    for (size_t i = 0; i < image->thread_count; i++) {
+        const struct image_thread *t = &image->threads[i];
+        if (word_at(image, t->fs_base) == (uint32_t)t->fs_base &&
+            word_at(image, t->fs_base + RESUME_ARCH_MUSL_TID) == (uint32_t)t->tid)
             return true;
+    }
     return false;
 }
 
@@ -200,7 +205,7 @@ int owners_find(struct image *image, struct resume_owner **owners, size_t *count
     struct ids ids = {0};
     struct found found = {0};
     int result = make_ids(image, &ids);
-    ids.glibc = is_of_glibc(image);
+    ids.glibc = !is_of_musl(image);
     if (!result)
         result = look_everywhere(image, &ids, &found);
     free(ids.bits);

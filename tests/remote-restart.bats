@@ -520,3 +520,4 @@ twice_away() {
 }
 
 @test "every lock, held and fought for, away and home twice" { twice_away threads; }
+@test "... musl" { twice_away musl/threads; }
