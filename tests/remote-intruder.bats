@@ -50,6 +50,8 @@ PY
     start_records
     shadow=$(shadow_of)
     executor=$(pgrep -P "$shadow")
+    started "$shadow"
+    started "$executor"
     kill -STOP "$shadow" "$executor"
     wait_until waits_for_reply
     kill -CONT "$shadow" "$executor"
@@ -58,6 +60,8 @@ PY
     start_records
     shadow=$(shadow_of)
     executor=$(pgrep -P "$shadow")
+    started "$shadow"
+    started "$executor"
     kill -STOP "$shadow" "$executor"
     wait_until waits_for_reply
     kill -INT "$PID"
