@@ -23,9 +23,9 @@ struct inferior {
     char version[32];
     char *description;
     char *number_list; /* of the general registers, for -data-list-register-values */
-    char signal[32]; /* that the target was about to get when it was stopped by an attach; or "" */
-    bool watching;   /* system calls */
-    bool fresh;      /* the values below are of the present stop */
+    char signal[32];  /* that the target was about to get when it was stopped by an attach; or "" */
+    unsigned watched; /* of enum inferior_watched */
+    bool fresh;       /* the values below are of the present stop */
     size_t count;
     struct {
         char name[16];
@@ -395,13 +395,14 @@ int inferior_read_string(struct inferior *inferior, taddr address, char *to, siz
     return 0;
 }
 
-int inferior_catch_syscalls(struct inferior *inferior, const char *numbers, struct failure *f)
+int inferior_catch_syscalls(struct inferior *inferior, enum inferior_watched kind,
+                            const char *numbers, struct failure *f)
 {
-    if (inferior->watching)
+    if (inferior->watched & kind)
         return 0;
     COMMAND(inferior, f, "cannot watch system calls", NULL,
             "-interpreter-exec console \"catch syscall %s\"", numbers);
-    inferior->watching = true;
+    inferior->watched |= kind;
     return 0;
 }
 

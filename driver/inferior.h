@@ -74,9 +74,11 @@ int inferior_write(struct inferior *inferior, taddr address, const void *from, s
 int inferior_read_string(struct inferior *inferior, taddr address, char *to, size_t size,
                          struct failure *f);
 
-/* From now on inferior_continue() stops at the entry of these system calls only; set once.
- * `numbers`: "26729 15". */
-int inferior_catch_syscalls(struct inferior *inferior, const char *numbers, struct failure *f);
+/* From now on inferior_continue() stops at the entry of these system calls, too; each kind is set
+ * once. `numbers`: "26729 15". */
+enum inferior_watched { INFERIOR_ENTRY = 1, INFERIOR_EXITS = 2 };
+int inferior_catch_syscalls(struct inferior *inferior, enum inferior_watched kind,
+                            const char *numbers, struct failure *f);
 /* Runs the target until it enters one of them; *number says which. -ETIMEDOUT: it runs still.
  * -ESRCH: it ended. */
 int inferior_continue(struct inferior *inferior, long *number, int timeout_ms, struct failure *f);

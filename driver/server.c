@@ -153,13 +153,13 @@ static int put_code(struct server *server, taddr pc, struct failure *f)
 int server_enter(struct server *server, struct inferior *inferior, struct failure *f)
 {
     uint64_t pc = 0;
-    char watched[64];
+    char entry[16], exits[32];
     server->inferior = inferior;
-    snprintf(watched, sizeof watched, "%d %d %d", SERVER_CALL, (int)SYS_rt_sigreturn,
-             (int)SYS_restart_syscall);
+    snprintf(entry, sizeof entry, "%d", SERVER_CALL);
+    snprintf(exits, sizeof exits, "%d %d", (int)SYS_rt_sigreturn, (int)SYS_restart_syscall);
     int code = inferior_register(inferior, arch.pc, &pc, f);
     if (code == 0)
-        code = inferior_catch_syscalls(inferior, watched, f);
+        code = inferior_catch_syscalls(inferior, INFERIOR_ENTRY, entry, f);
     if (code == 0)
         code = put_code(server, pc, f);
     if (code == 0)
@@ -170,6 +170,10 @@ int server_enter(struct server *server, struct inferior *inferior, struct failur
         code = fail(f, code,
                     "a signal handler left for elsewhere before our code in the process ran; "
                     "try again");
+    /* Not before: a program whose handlers return faster than gdb can follow would never come to
+     * us. In the server no handler runs. */
+    if (code == 0)
+        code = inferior_catch_syscalls(inferior, INFERIOR_EXITS, exits, f);
     if (code == 0)
         code = inferior_register(inferior, arch.argument[0], &server->request, f);
     if (code == 0)
