@@ -79,7 +79,8 @@ self_killed() { # VARIABLE FIRST
     snapshot before && at_commands "$2" self_killed_at "$1" && release && unharmed && finish
 }
 
-# The program is dead: it was never touched, or it is lost, and that is said. $@: how to start it.
+# The program is dead: it was never touched - looking at it takes some commands from the attach on -, or it is lost, and that is
+# said. $@: how to start it.
 target_killed_at() { # COMMAND... N
     "${@:1:$#-1}" || return 1
     attempt HIJACK_FAULT_TARGET="${*: -1}:$PID"
@@ -87,7 +88,7 @@ target_killed_at() { # COMMAND... N
     wait_until is_gone "$MAIN" && no_shadow || return 1
     case $status in
     0) [ -z "$errors" ] && AFTER=1 ;; # after the hijack
-    1) [ "${*: -1}" -lt $((ATTACHES + 3)) ] && [ -n "$errors" ] ;;
+    1) [ "${*: -1}" -lt $((ATTACHES + 4)) ] && [ -n "$errors" ] ;;
     4) [ "$AFTER" -eq 0 ] && grep -q "process $PID has ended" <<<"$errors" && LOST=$((LOST + 1)) ;;
     *) return 1 ;;
     esac
