@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "driver/agent.h"
@@ -22,6 +23,19 @@
 
 /* --- checks: nothing is touched --- */
 
+/* A tracer such as strace stops it for moments; a stop that is one lasts. */
+static bool stays_stopped(pid_t pid, struct control_process *process)
+{
+    const struct timespec moment = {.tv_nsec = 5000000};
+    for (int looks = 0; process->state == 'T' || process->state == 't'; looks++) {
+        if (looks == 20)
+            return true;
+        nanosleep(&moment, NULL);
+        control_process(pid, process);
+    }
+    return false;
+}
+
 static int check_process(struct ask *a, struct failure *f)
 {
     int pid = (int)a->pid;
@@ -33,7 +47,7 @@ static int check_process(struct ask *a, struct failure *f)
                     (unsigned)a->process.uid);
     if (a->process.state == 'Z' || a->process.state == 'X')
         return fail(f, -ESRCH, "process %d has ended", pid);
-    if (a->process.state == 'T' || a->process.state == 't')
+    if (stays_stopped(a->pid, &a->process))
         return fail(f, -EBUSY,
                     "process %d is stopped: no %s now; continue it first (kill -CONT %d)", pid,
                     a->what, pid);
