@@ -42,12 +42,7 @@ static long lock(const struct fds_header *h, int take)
     long result = 0;
     for (uint32_t i = 0; i < h->locks; i++) {
         const struct fds_lock *l = fds_locks(h) + i;
-        struct flock f = {.l_type = !take      ? F_UNLCK
-                                    : l->write ? F_WRLCK
-                                               : F_RDLCK,
-                          .l_whence = 0,
-                          .l_start = l->start,
-                          .l_len = l->end == INT64_MAX ? 0 : l->end - l->start + 1};
+        struct flock f = fds_flock(l, take);
         if (l->kind == FDS_POSIX && !result)
             result = raw(SYS_fcntl, l->number, F_SETLK, &f);
     }

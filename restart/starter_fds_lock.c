@@ -8,20 +8,19 @@
 
 #include "restart/starter_fds_plan.h"
 
-static struct flock range_of(const struct fds_lock *l)
+/* The index of the entry whose open file description the lock's descriptor is, or -1. */
+static long leader_of(const struct starter_fds *f, const struct fds_lock *l)
 {
-    struct flock lock = {
-        .l_type = l->write ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET, .l_start = l->start};
-    lock.l_len = l->end == INT64_MAX ? 0 : l->end - l->start + 1;
-    return lock;
+    long index = starter_fds_index(f, l->number);
+    if (index >= 0 && f->plans[index].source == FROM_LEADER)
+        index = starter_fds_index(f, entry_at(f, (uint32_t)index)->shares);
+    return index;
 }
 
 /* The descriptor as it is before it stands under its number; -1 where it is not opened yet. */
 static int made(const struct starter_fds *f, const struct fds_lock *l)
 {
-    long index = starter_fds_index(f, l->number);
-    if (index >= 0 && f->plans[index].source == FROM_LEADER)
-        index = starter_fds_index(f, entry_at(f, (uint32_t)index)->shares);
+    long index = leader_of(f, l);
     return index < 0 ? -1 : f->plans[index].made;
 }
 
@@ -29,7 +28,7 @@ void starter_fds_check_locks(struct starter_fds *f)
 {
     for (uint32_t i = 0; i < f->h->locks; i++) {
         const struct fds_lock *l = fds_locks(f->h) + i;
-        struct flock lock = range_of(l);
+        struct flock lock = fds_flock(l, 1);
         int fd = made(f, l);
         long index = starter_fds_index(f, l->number);
         if (fd < 0 || (l->kind != FDS_POSIX && l->kind != FDS_OFD))
@@ -44,7 +43,7 @@ void starter_fds_check_locks(struct starter_fds *f)
 
 static int take_lock(const struct fds_lock *l)
 {
-    struct flock lock = range_of(l);
+    struct flock lock = fds_flock(l, 1);
     switch (l->kind) {
     case FDS_POSIX:
         return fcntl(l->number, F_SETLK, &lock);
@@ -60,9 +59,7 @@ static int take_lock(const struct fds_lock *l)
 /* What belongs to the open file description came with it from the shadow. */
 static bool came_along(const struct starter_fds *f, const struct fds_lock *l)
 {
-    long index = starter_fds_index(f, l->number);
-    if (index >= 0 && f->plans[index].source == FROM_LEADER)
-        index = starter_fds_index(f, entry_at(f, (uint32_t)index)->shares);
+    long index = leader_of(f, l);
     return l->kind != FDS_POSIX && index >= 0 && f->plans[index].source == FROM_SHADOW;
 }
 

@@ -62,8 +62,7 @@ bool hold_complete(const struct hold *h)
     return table->image == h->image && travelling == h->count;
 }
 
-/* Our copy of the program's descriptor `number`; -1 when it did not travel. */
-static int hold_find(const struct hold *h, int number)
+int hold_find(const struct hold *h, int number)
 {
     const struct fds_header *table = (const void *)h->table;
     uint32_t index = 0;
@@ -76,10 +75,9 @@ static int hold_find(const struct hold *h, int number)
     return -1;
 }
 
-static int set_lock(const struct hold *h, const struct fds_lock *l, short type)
+static int set_lock(const struct hold *h, const struct fds_lock *l, bool take)
 {
-    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = l->start};
-    lock.l_len = l->end == INT64_MAX ? 0 : l->end - l->start + 1;
+    struct flock lock = fds_flock(l, take);
     int fd = hold_find(h, l->number);
     return fd < 0 ? -1 : fcntl(fd, F_SETLK, &lock);
 }
@@ -91,10 +89,7 @@ static void each_posix_lock(struct hold *h, bool take)
         return;
     for (uint32_t i = 0; i < table->locks; i++) {
         const struct fds_lock *l = fds_locks(table) + i;
-        if (l->kind != FDS_POSIX)
-            continue;
-        short type = take ? (l->write ? F_WRLCK : F_RDLCK) : F_UNLCK;
-        if (set_lock(h, l, type) < 0 && take)
+        if (l->kind == FDS_POSIX && set_lock(h, l, take) < 0 && take)
             h->lost_locks++;
     }
 }

@@ -79,21 +79,13 @@ bool kept_outlive(struct shadow *s)
 
 /* --- descriptors again --- */
 
-static struct flock range_of(const struct fds_lock *l)
-{
-    return (struct flock){.l_type = l->write ? F_WRLCK : F_RDLCK,
-                          .l_whence = SEEK_SET,
-                          .l_start = l->start,
-                          .l_len = l->end == INT64_MAX ? 0 : l->end - l->start + 1};
-}
-
 /* The locks that belong to the open file description; the process's are taken by it. */
 static int take_locks(const struct fds_header *h, const struct fds_entry *e, int fd)
 {
     int failed = 0;
     for (uint32_t i = 0; i < h->locks; i++) {
         const struct fds_lock *l = fds_locks(h) + i;
-        struct flock range = range_of(l);
+        struct flock range = fds_flock(l, true);
         if (l->number != e->number)
             continue;
         if (l->kind == FDS_FLOCK)
@@ -120,16 +112,11 @@ static int reopen(const struct fds_header *h, const struct fds_entry *e, int han
     return -1;
 }
 
-/* The copy of the first of the same description, which is done already; -1: it has none. */
-static int copy_leader(const struct hold *h, const struct fds_header *table, int leader)
+/* A copy of the first of the same description, which is done already. */
+static int copy_leader(const struct hold *h, int leader)
 {
-    for (uint32_t i = 0, index = 0; i < table->count; i++) {
-        const struct fds_entry *e = fds_entries(table) + i;
-        if (e->number == leader)
-            return fds_travels(e) ? fcntl(h->fds[index], F_DUPFD_CLOEXEC, 3) : -1;
-        index += (uint32_t)fds_travels(e);
-    }
-    return -1;
+    int fd = hold_find(h, leader);
+    return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
 }
 
 static void revive(struct hold *h)
@@ -141,8 +128,8 @@ static void revive(struct hold *h)
         if (!fds_travels(&e[i]))
             continue;
         int handle = h->fds[from++];
-        int fd = e[i].shares == e[i].number ? reopen(table, &e[i], handle)
-                                            : copy_leader(h, table, e[i].shares);
+        int fd =
+            e[i].shares == e[i].number ? reopen(table, &e[i], handle) : copy_leader(h, e[i].shares);
         close(handle);
         if (fd >= 0)
             h->fds[to++] = fd;

@@ -186,5 +186,7 @@ bool hold_complete(const struct hold *h);
 void hold_lock(struct hold *h);
 void hold_unlock(struct hold *h);
 void hold_drop(struct hold *h);
+/* Our copy of the program's descriptor `number`; -1 when it did not travel. */
+int hold_find(const struct hold *h, int number);
 
 #endif

@@ -84,10 +84,9 @@ int table_batch(const struct frame_batch *batch, int *fds)
     return count == batch->count ? (int)count : -EBADMSG;
 }
 
-static bool set_lock(const struct fds_lock *l, short type)
+static bool set_lock(const struct fds_lock *l, bool take)
 {
-    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = l->start};
-    lock.l_len = l->end == INT64_MAX ? 0 : l->end - l->start + 1;
+    struct flock lock = fds_flock(l, take);
     return fcntl(l->number, F_SETLK, &lock) == 0;
 }
 
@@ -96,8 +95,7 @@ uint32_t table_lock(bool take)
     uint32_t lost = 0;
     for (uint32_t i = 0; i < header()->locks; i++) {
         const struct fds_lock *l = fds_locks(header()) + i;
-        short type = take ? (l->write ? F_WRLCK : F_RDLCK) : F_UNLCK;
-        if (l->kind == FDS_POSIX && !set_lock(l, type))
+        if (l->kind == FDS_POSIX && !set_lock(l, take))
             lost += take;
     }
     return lost;

@@ -12,6 +12,7 @@
 #ifndef STUBS_FDS_H
 #define STUBS_FDS_H
 
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -118,6 +119,17 @@ static inline const struct fds_entry *fds_entries(const struct fds_header *h)
 static inline const struct fds_lock *fds_locks(const struct fds_header *h)
 {
     return (const struct fds_lock *)(fds_entries(h) + h->count);
+}
+
+/* The lock as fcntl(2) takes it: to be taken, or to be let go of. */
+static inline struct flock fds_flock(const struct fds_lock *l, int take)
+{
+    return (struct flock){.l_type = !take      ? F_UNLCK
+                                    : l->write ? F_WRLCK
+                                               : F_RDLCK,
+                          .l_whence = 0, /* SEEK_SET */
+                          .l_start = l->start,
+                          .l_len = l->end == INT64_MAX ? 0 : l->end - l->start + 1};
 }
 
 static inline const char *fds_string(const struct fds_header *h, uint32_t offset)
