@@ -33,14 +33,6 @@
 #define PATH_SIZE     4096
 #define TTY_MAJOR     5
 
-struct dent {
-    uint64_t inode;
-    int64_t offset;
-    uint16_t length;
-    uint8_t type;
-    char name[];
-};
-
 /* The table while it grows: entries stand in their final place, locks and strings are moved
  * together at the end. */
 static struct {

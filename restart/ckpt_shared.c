@@ -17,14 +17,6 @@
 
 #define KEPT_MAX (1ULL << 20) /* of a file that will most likely be there */
 
-struct dent {
-    uint64_t inode;
-    int64_t offset;
-    uint16_t length;
-    uint8_t type;
-    char name[];
-};
-
 struct file {
     uint64_t dev, inode; /* as /proc/PID/maps has them */
     int any_device;      /* stat() may have another st_dev for it */

@@ -26,6 +26,15 @@ uint64_t text_parse(const char **s, unsigned base);
 /* Moves behind the next space-separated words, `count` of them. */
 const char *text_skip(const char *s, unsigned count);
 
+/* What getdents64(2) lists. */
+struct dent {
+    uint64_t inode;
+    int64_t offset;
+    uint16_t length;
+    uint8_t type;
+    char name[];
+};
+
 /* A text file read line by line. */
 #define LINES_SIZE 16384
 struct lines {

@@ -266,11 +266,6 @@ static int place(struct starter_fds *f)
     return 0;
 }
 
-static int by_number(const void *a, const void *b)
-{
-    return *(const int *)a - *(const int *)b;
-}
-
 /* What stays open: the program's descriptors, the starter's, and the connection to the shadow. */
 static int *list_staying(const struct starter_fds *f, size_t *count)
 {
@@ -284,23 +279,16 @@ static int *list_staying(const struct starter_fds *f, size_t *count)
         staying[(*count)++] = *f->o.keep[i];
     if (f->with_shadow)
         staying[(*count)++] = f->shadow.fd;
-    qsort(staying, *count, sizeof *staying, by_number);
     return staying;
 }
 
 static int close_the_rest(struct starter_fds *f)
 {
     size_t count;
-    unsigned next = 0;
     int *staying = list_staying(f, &count);
     if (!staying)
         return starter_fds_fail(f, -ENOMEM, "not enough memory to close our descriptors");
-    for (size_t i = 0; i < count; i++) {
-        if ((unsigned)staying[i] > next)
-            close_range(next, (unsigned)staying[i] - 1, 0);
-        next = (unsigned)staying[i] + 1;
-    }
-    close_range(next, ~0u, 0);
+    starter_close_but(staying, count);
     free(staying);
     for (uint32_t i = 0; i < f->h->count; i++)
         f->plans[i].made = -1;

@@ -76,6 +76,9 @@ int starter_fds_take(struct starter_fds *fds, struct starter_fds_session *sessio
                      size_t error_size);
 void starter_fds_free(struct starter_fds *fds);
 
+/* Closes all descriptors but these, which come back sorted; -1 is none. */
+void starter_close_but(int *kept, size_t count);
+
 /* Both. */
 int starter_fds_restore(const struct starter_fds_options *o, const void *note, size_t size,
                         struct starter_fds_session *session, char *error, size_t error_size);

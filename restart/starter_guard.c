@@ -3,7 +3,6 @@
 #include <linux/sched.h>
 #include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -37,13 +36,6 @@ void guard_dismiss(const struct family *f)
 }
 
 /* --- init --- */
-
-static void keep_only(int fd)
-{
-    if (fd > 0)
-        close_range(0, (unsigned)fd - 1, 0);
-    close_range((unsigned)fd + 1, ~0u, 0);
-}
 
 static bool orphans_left(void)
 {
@@ -113,7 +105,7 @@ static int serve(int fd)
 static _Noreturn void guard(int fd, pid_t first, pid_t program)
 {
     prctl(PR_SET_NAME, "hijack-guard");
-    keep_only(fd);
+    starter_close_but(&fd, 1);
     if (serve(fd) != ENDED)
         kill(first, SIGKILL);
     else if (first != program)

@@ -3,7 +3,6 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -164,22 +163,10 @@ static void serve_request(struct family *f)
         return;
 }
 
-static int by_number(const void *a, const void *b)
-{
-    return *(const int *)a - *(const int *)b;
-}
-
 static void keep_only(const struct family *f)
 {
     int kept[] = {f->watch, f->requests, f->init};
-    unsigned count = sizeof kept / sizeof *kept, next = 0;
-    qsort(kept, count, sizeof *kept, by_number);
-    for (unsigned i = 0; i < count; i++) {
-        if (kept[i] > (int)next)
-            close_range(next, (unsigned)kept[i] - 1, 0);
-        next = (unsigned)(kept[i] + 1);
-    }
-    close_range(next, ~0u, 0);
+    starter_close_but(kept, sizeof kept / sizeof *kept);
 }
 
 /* What this command has from its caller and the program has not. */
