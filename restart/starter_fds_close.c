@@ -1,4 +1,5 @@
-/* starter_fds_close.c - see starter_fds.h: nothing of the restart command's is left to the program. */
+/* starter_fds_close.c - see starter_fds.h: nothing of the restart command's is left to the program.
+ */
 #include <stdlib.h>
 #include <unistd.h>
 
