@@ -226,9 +226,8 @@ static int answer_piece(struct shadow *s, struct peer *p)
     memcpy(&from, in.payload, sizeof from);
     if (s->adopter != p || from >= size)
         return -EINVAL;
+    _Static_assert(sizeof out.payload <= FRAME_MAX_PAYLOAD, "it fits a frame");
     out.size = size - from < sizeof out.payload ? size - from : sizeof out.payload;
-    if (out.size > FRAME_MAX_PAYLOAD)
-        out.size = FRAME_MAX_PAYLOAD;
     memcpy(out.payload, s->held.table + from, out.size);
     return 0;
 }
