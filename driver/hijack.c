@@ -224,15 +224,22 @@ static int unsafe_to_patch(void *context, const struct target *target, const tad
     return 0;
 }
 
-static int step_safe_point(struct hijack *h, struct failure *f)
+static int find_place(void *context, struct failure *f)
 {
-    uint64_t number;
+    struct hijack *h = context;
     h->target.purpose = h->options->loader->purpose;
     int code = target_find_safe_point(&h->target, h->options->safe_point_ms, unsafe_to_patch,
                                       h->replace, f);
     if (code == 0 && agent_loaded(&h->target))
         code = fail(f, -EEXIST, "process %d was hijacked by another gdb-hijack meanwhile",
                     (int)h->options->pid);
+    return code;
+}
+
+static int step_safe_point(struct hijack *h, struct failure *f)
+{
+    uint64_t number;
+    int code = find_place(h, f);
     if (code == 0)
         code = inferior_register(h->target.inferior, arch.syscall_number, &number, f);
     if (code < 0)
@@ -245,7 +252,7 @@ static int step_safe_point(struct hijack *h, struct failure *f)
 
 static int step_load(struct hijack *h, struct failure *f)
 {
-    int code = target_serve(&h->target, f);
+    int code = target_serve(&h->target, find_place, h, f);
     if (code == 0)
         code = agent_load(&h->target, h->options->loader, h->library, &h->record, f);
     if (code == 0)
@@ -430,7 +437,7 @@ static enum hijack_outcome take_steps(struct hijack *h, struct failure *f)
         if (code == 0 && h->options->interactive && inferior_attached(h->target.inferior))
             code = inspect_pause(&(struct inspect){&h->target, h->replace}, f);
         if (code < 0)
-            return steps[i].touches ? undo_failed(&h->target, h->options, f) : HIJACK_REFUSED;
+            return steps[i].touches ? undo_failed(&h->target, f) : HIJACK_REFUSED;
     }
     return HIJACK_DONE;
 }

@@ -255,7 +255,7 @@ int inferior_detach(struct inferior *inferior, struct failure *f)
 
 bool inferior_attached(const struct inferior *inferior)
 {
-    return inferior->pid != 0;
+    return inferior && inferior->pid != 0;
 }
 
 const char *inferior_pending_signal(const struct inferior *inferior)

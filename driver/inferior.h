@@ -37,7 +37,7 @@ void inferior_close(struct inferior *inferior);
 int inferior_attach(struct inferior *inferior, pid_t pid, int deadline_ms, struct failure *f);
 /* Lets the target run, without gdb. */
 int inferior_detach(struct inferior *inferior, struct failure *f);
-bool inferior_attached(const struct inferior *inferior);
+bool inferior_attached(const struct inferior *inferior); /* NULL is accepted */
 
 /* From now on registers are those of this thread (gdb's number), and inferior_continue() runs it
  * alone; the others stand still. The attach has selected one. */

@@ -13,7 +13,7 @@
 #include "server_arch.h"
 #include "driver/server.h"
 
-#define ENTER_MS  2000
+#define ENTER_MS  500
 #define ANSWER_MS 30000
 #define LEAVE_MS  5000
 
@@ -109,14 +109,14 @@ static int milliseconds_until(const struct timespec *deadline)
 }
 
 /* Runs the target to the entry of a call that is the server's: SERVER_CALL, or one with which it
- * leaves. The program makes some of these calls as well, in signal handlers that came between; a
- * handler that left the server by longjmp makes the deadline pass. */
+ * leaves. The program makes some of these calls as well, in signal handlers that came between. */
 static int run_until(struct server *server, bool (*is_it)(const struct server *, long number),
                      int timeout_ms, struct failure *f)
 {
     struct timespec deadline;
     clock_gettime(CLOCK_MONOTONIC, &deadline);
     deadline.tv_sec += timeout_ms / 1000;
+    deadline.tv_nsec += timeout_ms % 1000 * 1000000L;
     for (;;) {
         long number;
         int left = milliseconds_until(&deadline);
@@ -168,8 +168,8 @@ int server_enter(struct server *server, struct inferior *inferior, struct failur
         code = await_request(server, ENTER_MS, f);
     if (code == -ETIMEDOUT)
         code = fail(f, code,
-                    "a signal handler left for elsewhere before our code in the process ran; "
-                    "try again");
+                    "each time, a signal handler left for elsewhere before our code in the "
+                    "process ran; try again");
     /* Not before: a program whose handlers return faster than gdb can follow would never come to
      * us. In the server no handler runs. */
     if (code == 0)

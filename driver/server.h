@@ -45,7 +45,9 @@ int server_place(struct server *server, pid_t pid, const struct maps *maps,
  * to end. */
 bool server_holds(const struct server *server, taddr pc);
 
-/* Needs no safe point itself: it takes no lock and allocates nothing. What is called in it may. */
+/* Needs no safe point itself: it takes no lock and allocates nothing. What is called in it may.
+ * -ETIMEDOUT: a signal came first, and its handler has not come back: it left by longjmp, or takes
+ * long. The target runs, the code is in place: server_take_out(). */
 int server_enter(struct server *server, struct inferior *inferior, struct failure *f);
 struct server_syscall {
     long number;

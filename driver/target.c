@@ -14,6 +14,8 @@
 #define ATTACH_MS       5000 /* the others stand still */
 #define ATTACH_ALONE_MS 20000
 
+#define SERVE_NS 10000000000u /* for a thread whose handlers leave by longjmp */
+
 uint64_t target_now(void)
 {
     struct timespec t;
@@ -34,11 +36,11 @@ int target_look_again(struct target *target, struct failure *f)
     return objects_open(target->info.pid, &target->maps, &target->objects, f);
 }
 
-static int start_gdb(struct target *target, mi_trace *trace, struct failure *f)
+static int start_gdb(struct target *target, struct failure *f)
 {
     char blank[FILES_PATH_MAX];
     int code = files_find("gdb-blank", blank, f);
-    return code < 0 ? code : inferior_open(&target->inferior, blank, trace, f);
+    return code < 0 ? code : inferior_open(&target->inferior, blank, target->trace, f);
 }
 
 /* The auxiliary vector tells one exec from the next: it has random addresses, the stack's among
@@ -59,6 +61,7 @@ static uint64_t program_of(pid_t pid)
 int target_open(struct target *target, pid_t pid, mi_trace *trace, struct failure *f)
 {
     memset(target, 0, sizeof *target);
+    target->trace = trace;
     target->program = program_of(pid); /* before all that is read of it */
     int code = proc_read(pid, &target->info, f);
     if (code == 0)
@@ -66,7 +69,7 @@ int target_open(struct target *target, pid_t pid, mi_trace *trace, struct failur
     if (code == 0)
         code = server_place(&target->server, pid, &target->maps, target->objects, f);
     if (code == 0)
-        code = start_gdb(target, trace, f);
+        code = start_gdb(target, f);
     return code;
 }
 
@@ -103,7 +106,7 @@ static void close_gdb(struct target *target)
 void target_close(struct target *target)
 {
     struct failure ignored;
-    if (target->inferior && inferior_attached(target->inferior) && !target->served)
+    if (inferior_attached(target->inferior) && !target->served)
         target_let_go(target, &ignored);
     close_gdb(target);
     threads_free(&target->threads);
@@ -220,13 +223,13 @@ int target_let_go(struct target *target, struct failure *f)
     return code;
 }
 
-int target_retake(struct target *target, mi_trace *trace, int deadline_ms, target_unsafe *extra,
-                  void *context, struct failure *f)
+int target_retake(struct target *target, int deadline_ms, target_unsafe *extra, void *context,
+                  struct failure *f)
 {
     close_gdb(target);
     target->served = false;
     runs(target);
-    int code = start_gdb(target, trace, f);
+    int code = start_gdb(target, f);
     if (code == 0)
         code = target_attach(target, f);
     if (code == 0)
@@ -266,7 +269,6 @@ static int map_scratch(struct target *target, struct failure *f)
     if (!maps_gap(&target->maps, target->server.code, TARGET_SCRATCH, UINT64_MAX / 4, &place))
         return fail_errno(f, -ENOMEM, "process %d has no address space left",
                           (int)target->info.pid);
-    target->answered = true;
     int code = server_memory(&target->server, place, TARGET_SCRATCH, &result, f);
     if (code == 0 && result < 0 && result > -4096)
         return fail_errno(f, (int)result, "process %d cannot map %d KiB of memory",
@@ -276,12 +278,41 @@ static int map_scratch(struct target *target, struct failure *f)
     return code;
 }
 
-int target_serve(struct target *target, struct failure *f)
+int target_take_server_out(struct target *target, struct failure *f)
 {
+    enum safepoint_purpose purpose = target->purpose;
+    target->purpose = SAFEPOINT_FOR_LIBC; /* in no signal handler, which would go back to it */
+    int code = target_retake(target, target->search.deadline_ms, target->search.extra,
+                             target->search.context, f);
+    target->purpose = purpose;
+    if (code == 0)
+        code = server_take_out(&target->server, target->inferior, f);
+    if (code == 0)
+        target->sent = false;
+    return code;
+}
+
+int target_serve(struct target *target, int (*find)(void *context, struct failure *f),
+                 void *context, struct failure *f)
+{
+    uint64_t deadline = target_now() + SERVE_NS;
     target->scratch = 0; /* what an earlier server had it has unmapped */
-    target->served = true;
-    int code = server_enter(&target->server, target->inferior, f);
-    return code < 0 ? code : map_scratch(target, f);
+    for (;;) {
+        target->sent = target->served = true;
+        int code = server_enter(&target->server, target->inferior, f);
+        if (code == 0) {
+            target->sent = false;
+            target->answered = true;
+            return map_scratch(target, f);
+        }
+        if (code != -ETIMEDOUT || target_now() > deadline)
+            return code;
+        code = target_take_server_out(target, f);
+        if (code == 0)
+            code = find(context, f);
+        if (code < 0)
+            return code;
+    }
 }
 
 int target_string(struct target *target, const char *string, taddr *address, struct failure *f)

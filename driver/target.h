@@ -16,6 +16,14 @@
 #include "driver/threads.h"
 #include "stubs/record.h"
 
+struct target;
+
+/* Calls further places unsafe, in whichever thread: non-zero, with the reason. places[0] is the
+ * program counter; the others are the words of the stack, since a signal handler goes back to one
+ * of them. */
+typedef int target_unsafe(void *context, const struct target *target, const taddr *places,
+                          size_t count, char reason[SAFEPOINT_REASON]);
+
 /* A thread whose mask is to be changed. */
 struct mask_order {
     taddr thread; /* its thread pointer */
@@ -41,10 +49,17 @@ struct target {
     enum safepoint_purpose purpose; /* what will be called in it; set by the caller */
     int own_signal;                 /* that no thread may be about to handle; 0: none */
     int patience_ms; /* how long to wait for a thread that cannot be stopped; set by the caller */
+    struct {         /* the last target_find_safe_point() */
+        int deadline_ms;
+        target_unsafe *extra;
+        void *context;
+    } search;
+    bool sent;       /* the server's code was put into it, and has not answered yet */
     bool served;     /* the server is in it, or may be */
     taddr scratch;   /* memory of ours in the target while it is served: strings below, stack above;
                         0: none */
     bool answered;   /* the server did, once: things may have been done */
+    mi_trace *trace; /* of gdb; or NULL */
     char where[SAFEPOINT_REASON]; /* the function it was stopped in, for the user; or "" */
     bool stop_left;               /* an attach failed: the stop that it sent may come yet */
     uint64_t stopped_at; /* CLOCK_MONOTONIC, ns: since when it has stood still; 0: it runs */
@@ -76,22 +91,24 @@ int target_attach(struct target *target, struct failure *f);
 int target_know_threads(struct target *target, struct failure *f);
 
 /* Stopped where one thread, which it selects, may be served for the target's purpose, the leader
- * rather than another: else lets it run, stops it again, until the deadline. -EAGAIN: then. `extra`
- * can call further places unsafe, in whichever thread: non-zero, with the reason. places[0] is the
- * program counter; the others are the words of the stack, since a signal handler goes back to one
- * of them. */
-typedef int target_unsafe(void *context, const struct target *target, const taddr *places,
-                          size_t count, char reason[SAFEPOINT_REASON]);
+ * rather than another: else lets it run, stops it again, until the deadline. -EAGAIN: then. */
 int target_find_safe_point(struct target *target, int deadline_ms, target_unsafe *extra,
                            void *context, struct failure *f);
 /* May the server be sent into this other thread, besides the chosen one? 1: yes, it is selected;
  * 0: not where it stands; -errno. */
 int target_may_enter(struct target *target, const struct thread *thread, struct failure *f);
 /* After gdb died or an attempt failed: a new gdb, attached, at a safe point. */
-int target_retake(struct target *target, mi_trace *trace, int deadline_ms, target_unsafe *extra,
-                  void *context, struct failure *f);
+int target_retake(struct target *target, int deadline_ms, target_unsafe *extra, void *context,
+                  struct failure *f);
 
-int target_serve(struct target *target, struct failure *f);
+/* Sends the server into the chosen thread. Where a signal handler that came first left by longjmp,
+ * the thread is elsewhere: then the code is taken out again, `find` finds another place, and so on,
+ * for some seconds. -ETIMEDOUT: no time was enough. */
+int target_serve(struct target *target, int (*find)(void *context, struct failure *f),
+                 void *context, struct failure *f);
+/* After -ETIMEDOUT or a dead gdb, when the server was `sent`: takes its code out, with a new gdb,
+ * at a safe point at which nobody is on the way to it. The target is held there. */
+int target_take_server_out(struct target *target, struct failure *f);
 /* System calls one after the other, as long as they succeed. */
 int target_syscalls(struct target *target, struct server_syscall *calls, size_t count,
                     struct failure *f);

@@ -175,6 +175,9 @@ int target_find_safe_point(struct target *target, int deadline_ms, target_unsafe
 {
     uint64_t deadline = target_now() + (uint64_t)deadline_ms * 1000000u;
     char reason[SAFEPOINT_REASON] = "";
+    target->search.deadline_ms = deadline_ms;
+    target->search.extra = extra;
+    target->search.context = context;
     for (;;) {
         int code = interrupt_check(f);
         if (code == 0)

@@ -204,16 +204,11 @@ static bool ended(const struct target *target)
     return proc_ended(target->info.pid, target->info.start_time);
 }
 
-/* The server never asked for a request, so nothing was done. Its code is taken out where nobody can
- * be on the way to it. */
-static int undo_entering(struct target *target, const struct hijack_options *options,
-                         struct failure *f)
+/* The server never asked for a request, so nothing was done. */
+static int undo_entering(struct target *target, struct failure *f)
 {
-    target->purpose = SAFEPOINT_FOR_LIBC;
-    int code = target_retake(target, options->trace, HIJACK_SAFE_POINT_MS, undo_unsafe, NULL, f);
-    if (code == 0)
-        code = server_take_out(&target->server, target->inferior, f);
-    return code < 0 ? code : target_let_go(target, f);
+    int code = target->sent ? target_take_server_out(target, f) : 0;
+    return code < 0 || !inferior_attached(target->inferior) ? code : target_let_go(target, f);
 }
 
 /* While calls go to the net nothing can be called in the target. */
@@ -231,18 +226,25 @@ static int refuse_remote(const struct target *target, struct failure *f)
                              : 0;
 }
 
-static int undo_with_new_gdb(struct target *target, const struct hijack_options *options,
-                             struct failure *f)
+/* Of the target that is held: where it may be served. */
+static int find_place(void *context, struct failure *f)
+{
+    struct target *target = context;
+    int code = target_find_safe_point(target, HIJACK_SAFE_POINT_MS, undo_unsafe, NULL, f);
+    return code < 0 ? code : refuse_remote(target, f);
+}
+
+static int undo_with_new_gdb(struct target *target, struct failure *f)
 {
     char detail[256];
     if (is_remote(target) && remote_io_end(target->info.pid, detail, sizeof detail, f) != ASK_DONE)
         return f->code;
     set_purpose(target, target->purpose);
-    int code = target_retake(target, options->trace, HIJACK_SAFE_POINT_MS, undo_unsafe, NULL, f);
+    int code = target_retake(target, HIJACK_SAFE_POINT_MS, undo_unsafe, NULL, f);
     if (code == 0)
-        code = refuse_remote(target, f);
+        code = find_place(target, f);
     if (code == 0)
-        code = target_serve(target, f);
+        code = target_serve(target, find_place, target, f);
     if (code == 0)
         code = undo_all(target, f);
     return code < 0 ? code : target_go(target, f);
@@ -261,8 +263,7 @@ static void add(struct failure *f, const char *format, ...)
 }
 
 /* With the gdb at hand if it lives, else with a new one. */
-static int undo_somehow(struct target *target, const struct hijack_options *options,
-                        struct failure *f)
+static int undo_somehow(struct target *target, struct failure *f)
 {
     bool at_hand = inferior_attached(target->inferior) && target->served;
     int code = at_hand ? undo_all(target, f) : -EPIPE;
@@ -270,17 +271,16 @@ static int undo_somehow(struct target *target, const struct hijack_options *opti
         code = target_go(target, f);
     if (code == 0)
         return 0;
-    return (target->answered ? undo_with_new_gdb : undo_entering)(target, options, f);
+    return (target->answered ? undo_with_new_gdb : undo_entering)(target, f);
 }
 
-enum hijack_outcome undo_failed(struct target *target, const struct hijack_options *options,
-                                struct failure *f)
+enum hijack_outcome undo_failed(struct target *target, struct failure *f)
 {
     struct failure undoing = {0};
     int pid = (int)target->info.pid;
     interrupt_forget();
     mi_faults_forget(); /* they are injected into the work, not into its undoing */
-    int code = ended(target) ? -ESRCH : undo_somehow(target, options, &undoing);
+    int code = ended(target) ? -ESRCH : undo_somehow(target, &undoing);
     if (code < 0 && ended(target)) {
         add(f, "; process %d has ended", pid);
         return HIJACK_LOST;
@@ -323,9 +323,7 @@ static int release_steps(struct target *target, struct steps *steps, struct fail
     set_purpose(target, SAFEPOINT_FOR_LIBC);
     code = steps_begin(steps, "safe point", f);
     if (code == 0)
-        code = target_find_safe_point(target, steps->options->safe_point_ms, undo_unsafe, NULL, f);
-    if (code == 0)
-        code = refuse_remote(target, f);
+        code = find_place(target, f);
     if (code == 0)
         steps_end(steps, "%s%s", *target->where ? "in " : "", target->where);
     return code;
@@ -335,7 +333,7 @@ static int release_undo(struct target *target, struct steps *steps, struct failu
 {
     int code = steps_begin(steps, "undo", f);
     if (code == 0)
-        code = target_serve(target, f);
+        code = target_serve(target, find_place, target, f);
     if (code == 0)
         code = undo_all(target, f);
     if (code < 0)
@@ -358,7 +356,7 @@ static enum hijack_outcome release_take_steps(struct target *target, struct step
     if (release_steps(target, steps, f) < 0)
         return HIJACK_REFUSED;
     if (release_undo(target, steps, f) < 0)
-        return undo_failed(target, steps->options, f);
+        return undo_failed(target, f);
     return HIJACK_DONE;
 }
 

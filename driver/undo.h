@@ -11,8 +11,7 @@ int undo_all(struct target *target, struct failure *f);
 
 /* After a failed step: undo_all() with the gdb at hand, or a new one at a new safe point, and the
  * target let go. Returns the outcome and appends to `f` what became of the target. */
-enum hijack_outcome undo_failed(struct target *target, const struct hijack_options *options,
-                                struct failure *f);
+enum hijack_outcome undo_failed(struct target *target, struct failure *f);
 
 /* Places that are unsafe for undoing: inside the island, whose memory goes away. (target_unsafe) */
 int undo_unsafe(void *context, const struct target *target, const taddr *places, size_t count,

@@ -20,11 +20,13 @@ static const struct {
 
 void mi_faults_read(struct mi_faults *faults)
 {
+    faults->signal = SIGKILL;
     for (int i = 0; i < MI_FAULTS; i++) {
         const char *value = getenv(kinds[i].variable);
 
         faults->at[i] = 0;
-        if (value && sscanf(value, "%lu:%d", &faults->at[i], &faults->victim) < 2 &&
+        if (value &&
+            sscanf(value, "%lu:%d:%d", &faults->at[i], &faults->victim, &faults->signal) < 2 &&
             kinds[i].victim == TARGET)
             faults->at[i] = 0;
     }
@@ -38,7 +40,7 @@ void mi_faults_strike(const struct mi_faults *faults, unsigned long command, boo
         if (faults->at[i] != command || kinds[i].before != before)
             continue;
         unsetenv(kinds[i].variable);
-        kill(victims[kinds[i].victim], SIGKILL);
+        kill(victims[kinds[i].victim], kinds[i].victim == TARGET ? faults->signal : SIGKILL);
     }
 }
 

@@ -21,4 +21,5 @@ for when in "" _BEFORE; do
 done
 soak target target_killed 1 start_blocked read
 soak "target, threads" target_killed 1 start_target threads_blocked
+soak "target, left by a handler" target_left "$ATTACHES" 92
 soak_end

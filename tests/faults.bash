@@ -2,7 +2,8 @@
 # faults.bash - who is killed at which command to gdb: what hijack-faults.bats and scripts/soak-faults.sh share. After lib.bash.
 #
 # Commands are counted from 1 (gdbmi/mi_fault.h); gdb attaches with the 15th. $STRIDE says how many are passed over each time,
-# from one that nobody chose; 1 is every one. What is killed: gdb, gdb-hijack itself (SELF), or the program (TARGET).
+# from one that nobody chose; 1 is every one. What is killed: gdb, gdb-hijack itself (SELF), or the program (TARGET), which may
+# get another signal instead.
 
 STRIDE=${STRIDE:-1}
 # shellcheck disable=SC2034 # for the tests
@@ -95,6 +96,21 @@ target_killed_at() { # COMMAND... N
 }
 
 target_killed() { LOST=0 AFTER=0 && at_commands "$1" target_killed_at "${@:2}" && [ "$LOST" -gt 0 ]; }
+
+# A signal whose handler leaves by longjmp the call in which the program was stopped: the hijack goes on from another stop, and
+# the program has got each.
+target_left() { # FIRST LAST
+    local n sent=0
+    start_target leaver && snapshot before || return 1
+    for ((n = $1; n <= $2; n++)); do
+        wait_until is_blocked "$PID" || return 1
+        attempt HIJACK_FAULT_TARGET="$n:$PID:10"
+        [ "$status" -eq 0 ] || complain "command $n: status $status: $errors" || return 1
+        release && unharmed || complain "command $n" || return 1
+        sent=$((sent + 1))
+    done
+    touch "$DIR/stop" && kill -s 10 "$PID" && ends_with 0 && grep -qx "$((sent + 1)) signals" "$DIR/out"
+}
 
 # --- a release ----------------------------------------------------------------------------------------------------------
 

@@ -42,6 +42,10 @@ STEPS=("attach" "safe point" "load" "shadow" "replace" "start" "detach")
     target_killed 1 start_blocked read
 }
 
+@test "a signal comes right after a command to gdb, and its handler leaves by longjmp: hijacked all the same" {
+    target_left $((ATTACHES + 4)) $((ATTACHES + 13)) # while our code is put in
+}
+
 @test "gdb killed right after a command of a release: what it says has become of the hijack is so" {
     start_blocked read
     release_gdb_killed HIJACK_FAULT_GDB "$ATTACHES"
