@@ -82,10 +82,11 @@ END
     restart_kept
 }
 
-# obey PYTHON
+# order PYTHON, and it is done some time; obey PYTHON: it is done
+order() { echo "$1" >"$DIR/order" && mv "$DIR/order" "$DIR/do"; }
 obey() {
     rm -f "$DIR/done"
-    echo "$1" >"$DIR/order" && mv "$DIR/order" "$DIR/do" && wait_until test -e "$DIR/done"
+    order "$1" && wait_until test -e "$DIR/done"
 }
 
 come() { [ "$(grep -cx "$1" "$DIR/signals")" -ge "$2" ]; }   # NAME COUNT
@@ -103,7 +104,7 @@ all_gone() { local pid; for pid in "$@"; do is_gone "$pid" || return 1; done; }
 @test "its exit status" {
     start_obedient
     all=$(family)
-    obey "os._exit(7)" || true
+    order "os._exit(7)"
     ends_with 7
     # shellcheck disable=SC2086 # words
     wait_until all_gone $all
@@ -164,7 +165,7 @@ threading.Thread(target=count).start()"
     wait_until in_state T "$MAIN"
     kill -CONT -- "-$MAIN"
     wait_until in_state S "$PID"
-    obey "os._exit(0)" || true
+    order "os._exit(0)"
     ends_with 0
 }
 
@@ -192,7 +193,7 @@ END
     for pid in $(children_of "$MAIN"); do [ "$pid" = "$PID" ] || kill -KILL "$pid"; done
     kill -TERM "$MAIN"
     wait_until come SIGTERM 1
-    obey "os._exit(5)" || true
+    order "os._exit(5)"
     ends_with 5
     [ -n "$init" ]
     wait_until is_gone "${init% }"
@@ -213,7 +214,7 @@ END
     init=$(init_of "$MAIN")
     child=$(children_of "$PID")
     started "${child% }"
-    obey "os._exit(3)" || true
+    order "os._exit(3)"
     ends_with 3
     is_alive "${child% }"
     [ "$(awk '/^PPid:/ { print $2 }' "/proc/${child% }/status")" = "${init% }" ]
