@@ -21,6 +21,12 @@ struct search {
     int added;
 };
 
+bool masks_are_libc_s(uint64_t blocked)
+{
+    const uint64_t own = bit_of(32) | bit_of(33);
+    return (blocked & own) == own;
+}
+
 static bool is_listed(const struct hijack_record *record, taddr pointer)
 {
     for (size_t i = 0; i < record->unblocked_count; i++)
@@ -83,7 +89,8 @@ static int list_if_blocked(void *context, const struct proc_thread *found)
 {
     struct search *s = context;
     const struct threads *threads = &s->target->threads;
-    for (size_t i = 0; found->signals_blocked & s->bit && i < threads->count; i++)
+    uint64_t blocked = found->signals_blocked;
+    for (size_t i = 0; blocked & s->bit && !masks_are_libc_s(blocked) && i < threads->count; i++)
         if (threads->at[i].tid == found->tid && &threads->at[i] != s->target->chosen &&
             !masks_is_temporary(s->target->info.pid, found->tid))
             list(s, &threads->at[i]);

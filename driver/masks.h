@@ -16,6 +16,12 @@
 #include "driver/target.h"
 #include "stubs/record.h"
 
+/* Whether a thread that blocks these is in the C library, for a moment: nobody else blocks the
+ * library's own signals, which it takes out of the masks that a program sets. A thread of musl's
+ * that ends does so when it has no stack any more (musl, pthread_exit() and __unmapself()); it must
+ * get no signal then. */
+bool masks_are_libc_s(uint64_t blocked);
+
 /* Lists in `record`, with those that are there, the threads of a stopped target that block
  * `signal`. Those that find no room go on blocking it, and a checkpoint will name them. Returns how
  * many were added; -errno. */

@@ -237,8 +237,7 @@ int proc_children(pid_t pid, pid_t *out, int size, struct failure *f)
     return count;
 }
 
-/* 1: read; 0: it has ended. */
-static int read_thread(pid_t pid, pid_t tid, struct proc_thread *out)
+int proc_thread(pid_t pid, pid_t tid, struct proc_thread *out)
 {
     char path[64];
     struct proc_info p;
@@ -272,7 +271,7 @@ int proc_threads(pid_t pid, int (*each)(void *context, const struct proc_thread 
     for (struct dirent *entry; !result && (entry = readdir(directory));) {
         struct proc_thread thread;
         pid_t tid = (pid_t)atoi(entry->d_name);
-        if (tid > 0 && read_thread(pid, tid, &thread))
+        if (tid > 0 && proc_thread(pid, tid, &thread))
             result = each(context, &thread);
     }
     closedir(directory);

@@ -69,6 +69,9 @@ struct proc_thread {
     bool ending; /* on its way out, or killed: as each is when one calls exit_group() */
 };
 
+/* 1: read; 0: it has ended. */
+int proc_thread(pid_t pid, pid_t tid, struct proc_thread *out);
+
 /* Calls `each` with every thread, the leader first, until it returns non-zero; returns that, or
  * -errno. Threads that end meanwhile are left out. */
 int proc_threads(pid_t pid, int (*each)(void *context, const struct proc_thread *thread),

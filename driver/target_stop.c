@@ -8,6 +8,7 @@
 
 #include "driver/arch.h"
 #include "driver/interrupt.h"
+#include "driver/masks.h"
 #include "driver/target.h"
 
 /* --- the safe point --- */
@@ -21,13 +22,23 @@ static int read_memory(void *context, taddr address, void *to, size_t size)
     return inferior_read(target->inferior, address, to, size, &ignored);
 }
 
+/* On its way out, perhaps without a stack. */
+static bool is_ending(const struct target *target, const struct thread *thread)
+{
+    struct proc_thread now;
+    return !proc_thread(target->info.pid, thread->tid, &now) ||
+           masks_are_libc_s(now.signals_blocked);
+}
+
 /* The server saves all state on the program's stack, as a signal frame does. The kernel's own stack
- * mapping grows; of another we know only where its mapping begins. */
-static bool lacks_room(const struct target *target, taddr sp)
+ * mapping grows; of another we know only where its mapping begins, and, when its thread is ending,
+ * not whose it is by now. */
+static bool lacks_room(const struct target *target, const struct thread *thread)
 {
     enum { ROOM = 16384 };
-    const struct mapping *stack = maps_find(&target->maps, sp);
-    return stack && strcmp(stack->path, "[stack]") != 0 && sp - stack->start < ROOM;
+    const struct mapping *stack = maps_find(&target->maps, thread->sp);
+    return !stack || (strcmp(stack->path, "[stack]") != 0 &&
+                      (thread->sp - stack->start < ROOM || is_ending(target, thread)));
 }
 
 /* Still on its way out of what an earlier gdb-hijack had it do? */
@@ -47,7 +58,8 @@ static int read_registers(struct target *target, taddr *registers, taddr *thread
     return code;
 }
 
-/* The pc, and the words of the stack from sp on. 0: no memory, or it cannot be read. */
+/* The pc, and the words of the stack from sp on, if there is one. 0: no memory, or it cannot be
+ * read. */
 static size_t gather_places(struct target *target, const struct thread *thread, taddr **places)
 {
     enum { LIMIT = 16 << 20, TOTAL = 256 << 20 }; /* bytes of stack: of one, of all */
@@ -57,9 +69,11 @@ static size_t gather_places(struct target *target, const struct thread *thread, 
     if (size > TOTAL / target->threads.count)
         size = TOTAL / target->threads.count & -sizeof(taddr);
     *places = malloc(sizeof sp + size);
-    if (!*places || read_memory(target, sp, *places + 1, size) < 0)
+    if (!*places)
         return 0;
     **places = thread->pc;
+    if (!size || read_memory(target, sp, *places + 1, size) < 0)
+        return is_ending(target, thread);
     return 1 + size / sizeof(taddr);
 }
 
@@ -117,8 +131,8 @@ static int try_thread(struct target *target, const struct thread *thread,
     if (thread->signal)
         snprintf(reason, SAFEPOINT_REASON, "about to handle a signal (%s)",
                  strsignal(thread->signal));
-    else if (lacks_room(target, thread->sp))
-        snprintf(reason, SAFEPOINT_REASON, "on a stack with little room");
+    else if (lacks_room(target, thread))
+        snprintf(reason, SAFEPOINT_REASON, "on a stack with little room, or that goes away");
     else {
         int code = inferior_select(target->inferior, thread->number, f);
         return code < 0 ? code : check_frames(target, reason, f);
@@ -126,12 +140,30 @@ static int try_thread(struct target *target, const struct thread *thread,
     return 0;
 }
 
+/* The program may have mapped or loaded something since we looked. */
+static int look_if_changed(struct target *target, struct failure *f)
+{
+    struct maps now;
+    int code = maps_read(target->info.pid, &now, f);
+    if (code < 0)
+        return code;
+    bool same = now.count == target->maps.count;
+    for (size_t i = 0; same && i < now.count; i++)
+        same = now.at[i].start == target->maps.at[i].start &&
+               now.at[i].end == target->maps.at[i].end &&
+               now.at[i].execute == target->maps.at[i].execute;
+    maps_free(&now);
+    return same ? 0 : target_look_again(target, f);
+}
+
 int target_may_enter(struct target *target, const struct thread *thread, struct failure *f)
 {
     char reason[SAFEPOINT_REASON];
     enum safepoint_purpose purpose = target->purpose;
     target->purpose = SAFEPOINT_FOR_SERVER;
-    int code = try_thread(target, thread, reason, f);
+    int code = look_if_changed(target, f);
+    if (code == 0)
+        code = try_thread(target, thread, reason, f);
     target->purpose = purpose;
     return code;
 }
@@ -152,22 +184,6 @@ static int is_safe(struct target *target, target_unsafe *extra, void *context,
             return code;
     }
     return 0;
-}
-
-/* The program may have mapped or loaded something since we looked. */
-static int look_if_changed(struct target *target, struct failure *f)
-{
-    struct maps now;
-    int code = maps_read(target->info.pid, &now, f);
-    if (code < 0)
-        return code;
-    bool same = now.count == target->maps.count;
-    for (size_t i = 0; same && i < now.count; i++)
-        same = now.at[i].start == target->maps.at[i].start &&
-               now.at[i].end == target->maps.at[i].end &&
-               now.at[i].execute == target->maps.at[i].execute;
-    maps_free(&now);
-    return same ? 0 : target_look_again(target, f);
 }
 
 int target_find_safe_point(struct target *target, int deadline_ms, target_unsafe *extra,

@@ -29,6 +29,19 @@ same_but_threads() { same '^map |^Threads:|^SigBlk:'; }
 @test "signals for single threads all the time: none lost, none new" { goes_through threads_signals; }
 @test "signals for single threads all the time, musl" { goes_through musl/threads_signals; }
 
+# stackless TARGET: it is not for the server; a checkpoint cannot reach it, and says which thread that is
+stackless() {
+    SAME=same goes_through "$1"
+    start_target "$1"
+    hijack
+    expect 1 gdb_hijack checkpoint "$PID" -o "$DIR/job.ckpt"
+    grep -q "thread [0-9]* (stackless) blocks the checkpoint signal" <<<"$errors" || complain "$errors"
+    release
+    finish
+}
+@test "a thread whose stack is gone, as in the last moments of musl's: left alone" { stackless stackless; }
+@test "a thread whose stack is gone, musl" { stackless musl/stackless; }
+
 @test "attach, doctor and status say how many; the interactive mode shows where they stand" {
     start_target threads_blocked
     expect 0 gdb_hijack doctor "$PID"
