@@ -167,7 +167,7 @@ has_used() { # PID MILLISECONDS
 # not in the program's life, and another is taken. Only such a one: had anything of ours touched the program, or had it not
 # come to its undisturbed end, it is a failure.
 
-TOO_LATE=75 MISSED=0
+TOO_LATE=75 ANOTHER=76 MISSED=0 # ANOTHER: it lives, but this is no moment for what is to be done
 
 # too_late: $TOO_LATE when the program, which is gone, has ended by itself: with status 0 and the undisturbed outcome
 too_late() {
@@ -182,22 +182,26 @@ order() {
     if is_alive "$PID"; then
         "$@" 2>"$DIR/complaint" && return
         # shellcheck disable=SC2153,SC2154 # of expect()
-        { [ "$STATUS" -eq 1 ] || [ "$STATUS" -eq 4 ]; } && [[ $errors =~ "process $PID has ended"|"no process $PID"|" is a zombie" ]] ||
+        { [ "$STATUS" -eq 1 ] || [ "$STATUS" -eq 4 ]; } && [[ $errors =~ "process $PID has ended"|"no process $PID"|" is a zombie"|"the process ended before" ]] ||
             complain "$(cat "$DIR/complaint")" || return 1
     fi
     too_late
 }
 
-# at_a_moment COMMAND...: again, with half the time, as long as it is $TOO_LATE. $MISSED counts.
+# at_a_moment COMMAND...: again, with half the time, as long as it is $TOO_LATE; with all of it while it is $ANOTHER. $MISSED counts.
 at_a_moment() {
-    local TOOK=$TOOK tries status
-    for ((tries = 0; tries < 6; tries++)); do
+    local TOOK=$TOOK late=0 others=0 status
+    while [ "$late" -lt 6 ] && [ "$others" -lt 30 ]; do
         status=0
         "$@" || status=$?
-        [ "$status" -eq "$TOO_LATE" ] || return "$status"
-        MISSED=$((MISSED + 1)) TOOK=$((TOOK / 2))
+        case $status in
+        "$TOO_LATE") late=$((late + 1)) TOOK=$((TOOK / 2)) ;;
+        "$ANOTHER") others=$((others + 1)) ;;
+        *) return "$status" ;;
+        esac
+        MISSED=$((MISSED + 1))
     done
-    complain "$*: the program ended by itself before each of $tries moments"
+    complain "$*: the program ended by itself before each of $late moments; $others were no moments for it"
 }
 
 # exit_and_restart NAME [FROM TO]: started, hijacked at a random moment, checkpointed with --exit at another, restarted; the
@@ -232,7 +236,7 @@ kill_and_restart_once() {
     wait_until is_gone "$PID" && wait_until is_gone "$SHADOW" || return 1
     wait "$PID" 2>/dev/null
     restart --rollback-files && wait_until is_gone "$MAIN" || return 1
-    ! was_connected || return "$TOO_LATE"
+    ! was_connected || return "$ANOTHER"
     ends_with 0 || return 1
     [ "$(outcome)" = "$UNDISTURBED" ] || complain "$1: another outcome than undisturbed"
 }
