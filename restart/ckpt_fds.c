@@ -27,11 +27,10 @@
 #include "stubs/mem.h"
 #include "stubs/raw.h"
 
-#define TABLE_MOST    (64u << 20) /* address space, not memory: only what is written counts */
-#define TABLE_LEAST   (1u << 20)
-#define TERMIOS_BYTES 36 /* struct termios of the kernel (TCGETS) */
-#define PATH_SIZE     4096
-#define TTY_MAJOR     5
+#define TABLE_MOST  (64u << 20) /* address space, not memory: only what is written counts */
+#define TABLE_LEAST (1u << 20)
+#define PATH_SIZE   4096
+#define TTY_MAJOR   5
 
 /* The table while it grows: entries stand in their final place, locks and strings are moved
  * together at the end. */
@@ -272,19 +271,22 @@ static int in_background(int number)
     return raw(SYS_ioctl, number, TIOCGPGRP, &group) == 0 && group != raw(SYS_getpgid, 0);
 }
 
-/* A terminal's modes, in hexadecimal: the program set them and will rely on them. Those that a
- * background job finds are another's, mostly of a shell that edits a line. */
-static uint32_t terminal_modes(int number)
+/* A terminal's modes and window size, in hexadecimal: the program set the ones and will rely on
+ * them, and knows the other. Those that a background job finds are another's, mostly of a shell
+ * that edits a line. */
+static uint32_t terminal_state(int number)
 {
-    static unsigned char modes[64];
-    char digits[2 * TERMIOS_BYTES + 1];
-    if (in_background(number) || raw(SYS_ioctl, number, TCGETS, modes) != 0)
+    static unsigned char state[64];
+    char digits[2 * FDS_TERMINAL_BYTES + 1];
+    _Static_assert(FDS_TERMIOS_BYTES + sizeof(struct winsize) <= sizeof state, "too small");
+    if (in_background(number) || raw(SYS_ioctl, number, TCGETS, state) != 0 ||
+        raw(SYS_ioctl, number, TIOCGWINSZ, state + FDS_TERMIOS_BYTES) != 0)
         return 0;
-    for (int i = 0; i < TERMIOS_BYTES; i++) {
-        digits[2 * i] = "0123456789abcdef"[modes[i] >> 4];
-        digits[2 * i + 1] = "0123456789abcdef"[modes[i] & 15];
+    for (int i = 0; i < FDS_TERMINAL_BYTES; i++) {
+        digits[2 * i] = "0123456789abcdef"[state[i] >> 4];
+        digits[2 * i + 1] = "0123456789abcdef"[state[i] & 15];
     }
-    digits[2 * TERMIOS_BYTES] = 0;
+    digits[2 * FDS_TERMINAL_BYTES] = 0;
     return add_string(digits);
 }
 
@@ -384,7 +386,7 @@ static long describe(struct fds_entry *e)
     if (e->kind == FDS_PIPE)
         ask_pipe(e);
     if (e->kind == FDS_TERMINAL)
-        e->extra = terminal_modes(number);
+        e->extra = terminal_state(number);
     result = read_info(number);
     if (raw_failed(result))
         return result;

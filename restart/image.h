@@ -23,7 +23,7 @@
 #include <time.h>
 
 #define IMAGE_MAGIC       0x4b434a4849ULL /* "IHJCK" */
-#define IMAGE_VERSION     6
+#define IMAGE_VERSION     7
 #define IMAGE_OWNER       "HIJACK"
 #define IMAGE_PAGE        4096ULL
 #define IMAGE_RUN_MAX     (4ULL << 20) /* longest run: the unit of checking and of parallel reading */

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,8 +19,7 @@
 #include "restart/starter_fds_plan.h"
 #include "stubs/remote.h"
 
-#define TERMIOS_BYTES 36 /* struct termios of the kernel */
-#define SPARE         16 /* descriptors of our own above the program's */
+#define SPARE 16 /* descriptors of our own above the program's */
 
 int starter_fds_refuse(struct starter_fds *f, const struct fds_entry *e, const char *format, ...)
 {
@@ -222,17 +222,32 @@ static bool must_have_modes(const struct starter_fds *f, int fd, const unsigned 
     return foreground || (local & plain) != plain;
 }
 
-static void restore_modes(const struct starter_fds *f, const struct fds_entry *e, int fd)
+/* What the kernel would have told the program of a window whose size changes. It comes when the
+ * program has its signal mask again, if it has a handler. */
+static void tell_of_size(int fd, const unsigned char *size)
 {
-    unsigned char modes[TERMIOS_BYTES];
-    const char *digits = fds_string(f->h, e->extra);
-    if (e->kind != FDS_TERMINAL || strlen(digits) != 2 * TERMIOS_BYTES)
+    struct winsize now;
+    sigset_t one;
+    if (ioctl(fd, TIOCGWINSZ, &now) < 0 || memcmp(&now, size, FDS_WINDOW_BYTES) == 0)
         return;
-    for (int i = 0; i < TERMIOS_BYTES; i++)
-        if (sscanf(digits + 2 * i, "%2hhx", &modes[i]) != 1)
+    sigemptyset(&one);
+    sigaddset(&one, SIGWINCH);
+    sigprocmask(SIG_BLOCK, &one, NULL);
+    kill(getpid(), SIGWINCH);
+}
+
+static void restore_terminal(const struct starter_fds *f, const struct fds_entry *e, int fd)
+{
+    unsigned char state[FDS_TERMINAL_BYTES];
+    const char *digits = fds_string(f->h, e->extra);
+    if (e->kind != FDS_TERMINAL || strlen(digits) != 2 * FDS_TERMINAL_BYTES)
+        return;
+    for (int i = 0; i < FDS_TERMINAL_BYTES; i++)
+        if (sscanf(digits + 2 * i, "%2hhx", &state[i]) != 1)
             return;
-    if (must_have_modes(f, fd, modes))
-        ioctl(fd, TCSETS, modes);
+    if (must_have_modes(f, fd, state))
+        ioctl(fd, TCSETS, state);
+    tell_of_size(fd, state + FDS_TERMIOS_BYTES);
 }
 
 /* Offset and flags of the open file description; those from the shadow have kept theirs. */
@@ -246,7 +261,7 @@ static int adjust(struct starter_fds *f, uint32_t i)
         return starter_fds_refuse(f, e, "cannot go to offset %lld: %s", (long long)e->offset,
                                   strerror(errno));
     if (p->source == FROM_COMMAND || p->source == FROM_TERMINAL)
-        restore_modes(f, e, p->made);
+        restore_terminal(f, e, p->made);
     if (p->source == FROM_COMMAND && e->status & O_NONBLOCK)
         fcntl(p->made, F_SETFL, fcntl(p->made, F_GETFL) | O_NONBLOCK);
     return 0;

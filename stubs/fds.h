@@ -21,6 +21,11 @@
 #define FDS_MAX     65536       /* descriptors in one program; more are refused (-E2BIG) */
 #define FDS_NOTE    "GDBHIJACK" /* suggested note name; any type will do */
 
+/* Of a terminal: the kernel's struct termios (TCGETS), then struct winsize (TIOCGWINSZ). */
+#define FDS_TERMIOS_BYTES  36
+#define FDS_WINDOW_BYTES   8
+#define FDS_TERMINAL_BYTES (FDS_TERMIOS_BYTES + FDS_WINDOW_BYTES)
+
 enum fds_kind {
     FDS_REGULAR = 1,
     FDS_DIRECTORY,
@@ -74,8 +79,9 @@ struct fds_entry {
     int32_t status; /* fcntl(F_GETFL) */
     uint32_t mode;  /* st_mode */
     uint32_t path;  /* readlink(/proc/self/fd/N) */
-    uint32_t extra; /* text of /proc/self/fdinfo/N, for the kinds that tell their state there; of a
-                       pipe's reading end, what stands in it, in hexadecimal (ckpt_fds_pipe.c) */
+    uint32_t extra; /* text of /proc/self/fdinfo/N, for the kinds that tell their state there; in
+                       hexadecimal: of a pipe's reading end, what stands in it (ckpt_fds_pipe.c); of
+                       a terminal, FDS_TERMINAL_BYTES */
     int32_t domain, type; /* of a socket */
     int32_t owner;        /* fcntl(F_GETOWN) */
     int64_t offset;       /* lseek(SEEK_CUR), -1 where there is none */

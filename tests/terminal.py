@@ -20,7 +20,7 @@ PYTHON = "/usr/bin/python3"
 DEADLINE = float(os.environ.get("DEADLINE", "30"))
 KEPT = sys.argv[1].startswith("kept-")
 RESTART = "$GDB_HIJACK restart " + ("--keep-ids " if KEPT else "") + "job.ckpt"
-CTRL_C, CTRL_D, CTRL_Z, LEFT, UP, HOME = "\x03", "\x04", "\x1a", "\x1b[D", "\x1b[A", "\x01"
+CTRL_C, CTRL_D, CTRL_Z, LEFT, UP, HOME, KILL = "\x03", "\x04", "\x1a", "\x1b[D", "\x1b[A", "\x01", "\x0b"
 PROMPT = r"bash\d+\$ $"
 ESCAPE = re.compile(rb"\x1b(\[[0-9;?]*[a-zA-Z]|[=>])")
 CONTROL = "VINTR", "VQUIT", "VERASE", "VKILL", "VEOF", "VMIN", "VTIME", "VSUSP"
@@ -205,6 +205,19 @@ class Python:
         t.see(r"^>>> $")
 
 
+def fills_a_row(t, digits):
+    """So many are one row and a little more: the way back to the beginning of the line leads one row up."""
+    begun = len(t.all)
+    t.type("1" * digits)
+    until("the digits", lambda: t.pump(0.01) and t.all.count(b"1", begun) >= digits)
+    begun = len(t.all)
+    t.type(HOME)
+    until("the way up", lambda: t.pump(0.01) and b"\x1b[A" in t.all[begun:])
+    begun = len(t.all)
+    t.type(KILL)
+    until("the line to be erased", lambda: t.pump(0.01) and re.search(rb"\x1b\[[JKP]", t.all[begun:]))
+
+
 class Bc:
     """It has no prompt: that its line editing is there again is seen by the modes. What was typed before is read in the
     modes after, and an end of file (CTRL_D) would be a NUL then."""
@@ -224,6 +237,10 @@ class Bc:
         t.see(r"interrupt")
         until("line editing", t.is_raw)
 
+    @staticmethod
+    def size(t, rows, columns):
+        fills_a_row(t, columns + 2)
+
 
 class Sqlite:
     line, prompt, leave = "sqlite3", r"^sqlite> $", CTRL_D
@@ -242,6 +259,10 @@ class Sqlite:
         t.type(CTRL_C)
         t.see(r"[iI]nterrupt")
         t.see(r"^sqlite> $")
+
+    @staticmethod
+    def size(t, rows, columns):
+        fills_a_row(t, columns - len("sqlite> ") + 2)
 
 
 def begin(t, program):
@@ -271,9 +292,9 @@ def exercise(t, pid, program):
     program.talk(t)
     program.interrupt(t)
     program.talk(t)
-    if hasattr(program, "size"):
-        t.resize(33, 111)
-        program.size(t, 33, 111)
+    for rows, columns in ((33, 111), (24, 99)):
+        t.resize(rows, columns)
+        program.size(t, rows, columns)
     suspend_and_resume(t, pid, program)
     program.talk(t)
 
@@ -364,8 +385,7 @@ def elsewhere(program, leaves=leaves):
     u.see(r"job.ckpt\n")
     pid = u.foreground()
     until("the program is back", lambda: state(pid) == "S" and u.modes() == raw)
-    if hasattr(program, "size"):
-        program.size(u, 40, 100)
+    program.size(u, 40, 100)
     exercise(u, pid, program)
     end(u, program, before, "the restarted program")
     t.close()
