@@ -77,19 +77,23 @@ static const char *threads_of(pid_t pid)
     return text;
 }
 
-static void print_text(const struct control_status *s, pid_t shadow)
+/* `pid` and `shadow` are the numbers that we see; shadow 0: none, it is on another host. */
+static void print_text(const struct control_status *s, pid_t pid, pid_t shadow)
 {
     const struct frame_status *st = &s->status;
-    if (st->pid)
-        printf("process %d (%s) is hijacked: %sshadow %d, signal %d takes a checkpoint\n", st->seen,
-               st->name, threads_of(st->seen), (int)shadow, st->signal);
+    if (st->pid && shadow)
+        printf("process %d (%s) is hijacked: %sshadow %d, signal %d takes a checkpoint\n", (int)pid,
+               st->name, threads_of(pid), (int)shadow, st->signal);
+    else if (st->pid)
+        printf("process %d (%s) is hijacked: %sits shadow at home, signal %d takes a checkpoint\n",
+               (int)pid, st->name, threads_of(pid), st->signal);
     else
         printf("%s has ended with an image; its shadow %d keeps %u descriptors for the restart "
                "(kill %d drops them)\n",
                st->name, (int)shadow, st->held, (int)shadow);
     if (st->lost_locks)
         printf("  locks   %u record locks went to another process\n", st->lost_locks);
-    if (st->pid && st->away)
+    if (st->pid && st->away && shadow)
         printf("  away    its namespaces or user are not the shadow's; there it is process %d\n",
                st->pid);
     if (st->remote)
@@ -103,11 +107,11 @@ static void print_text(const struct control_status *s, pid_t shadow)
 
 /* --- JSON --- */
 
-static void print_json(const struct control_status *s, const struct control *c)
+static void print_json(const struct control_status *s, pid_t pid, const struct control *c)
 {
     static char text[6 * FRAME_PATH];
     const struct frame_status *st = &s->status;
-    printf("{\"pid\": %d, \"own_pid\": %d, \"away\": %s, \"name\": %s", st->seen, st->pid,
+    printf("{\"pid\": %d, \"own_pid\": %d, \"away\": %s, \"name\": %s", (int)pid, st->pid,
            st->away ? "true" : "false", control_json(text, sizeof text, st->name));
     printf(", \"shadow\": %d, \"socket\": %s, \"signal\": %d, \"start_time\": %llu", (int)c->shadow,
            control_json(text, sizeof text, c->socket), st->signal,
@@ -135,6 +139,16 @@ static void separate(struct listing *l)
     l->count++;
 }
 
+static void show_as(struct listing *l, pid_t pid, const struct control *c,
+                    const struct control_status *s)
+{
+    separate(l);
+    if (l->a->json)
+        print_json(s, pid, c);
+    else
+        print_text(s, pid, c->shadow);
+}
+
 static int show(void *context, struct control *c, const struct control_status *s)
 {
     struct listing *l = context;
@@ -142,11 +156,7 @@ static int show(void *context, struct control *c, const struct control_status *s
         return 0;
     if (l->known_count < KNOWN)
         l->known[l->known_count++] = s->status.seen;
-    separate(l);
-    if (l->a->json)
-        print_json(s, c);
-    else
-        print_text(s, c->shadow);
+    show_as(l, s->status.seen, c, s);
     return 0;
 }
 
@@ -161,8 +171,9 @@ static void show_orphan(struct listing *l, pid_t pid)
             return;
     if (!control_has_agent(pid) || control_process(pid, &process))
         return;
-    if (agent_find_shadow(pid, &c, &status) == 0) { /* in another runtime directory than ours */
-        show(l, &c, &status);
+    /* In another runtime directory than ours, or on another host, which numbers us otherwise. */
+    if (agent_find_shadow(pid, &c, &status) == 0) {
+        show_as(l, pid, &c, &status);
         control_close(&c);
         return;
     }

@@ -19,6 +19,16 @@ int remote_io_mode(pid_t pid)
     return code < 0 ? code : mode > REMOTE_AWAY ? -EPROTO : (int)mode;
 }
 
+int remote_io_refuse_away(pid_t pid, struct failure *f)
+{
+    if (remote_io_mode(pid) != REMOTE_AWAY)
+        return 0;
+    return fail(f, -EXDEV,
+                "process %d is away from its home; to take it there: gdb-hijack checkpoint %d "
+                "--exit, and restart the image at home",
+                (int)pid, (int)pid);
+}
+
 static int count_one(void *context, int fd, const char *target)
 {
     (void)fd, (void)target;
@@ -126,7 +136,7 @@ static int check(const struct hijack_options *options, struct failure *f)
     if (options->local_io)
         return mode == REMOTE_OFF
                    ? fail(f, -EALREADY, "process %d does its I/O itself already", pid)
-                   : 0;
+                   : remote_io_refuse_away(pid, f);
     if (mode != REMOTE_OFF)
         return fail(f, -EALREADY, "the I/O of process %d is with its shadow already", pid);
     int code = preflight_remote(options->pid, &findings, f);

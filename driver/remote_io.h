@@ -16,6 +16,10 @@
  * to be seen. The process need not be stopped. */
 int remote_io_mode(pid_t pid);
 
+/* -EXDEV, with what to do, for a process that is not on its home host: its I/O cannot come home,
+ * and so it cannot be released. */
+int remote_io_refuse_away(pid_t pid, struct failure *f);
+
 /* Asks for it, and says in `detail` what was done. A request for what is so already is refused. */
 enum ask_outcome remote_io_begin(pid_t pid, const char *policy, char *detail, size_t size,
                                  struct failure *f);

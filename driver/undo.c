@@ -212,18 +212,19 @@ static int undo_entering(struct target *target, struct failure *f)
 }
 
 /* While calls go to the net nothing can be called in the target. */
-static bool is_remote(const struct target *target)
+static bool is_remote(pid_t pid)
 {
-    return remote_io_mode(target->info.pid) > 0;
+    return remote_io_mode(pid) > 0;
 }
 
 static int refuse_remote(const struct target *target, struct failure *f)
 {
-    return is_remote(target) ? fail(f, -EAGAIN,
-                                    "the I/O of process %d has gone to its shadow meanwhile; try "
-                                    "again",
-                                    (int)target->info.pid)
-                             : 0;
+    return is_remote(target->info.pid)
+               ? fail(f, -EAGAIN,
+                      "the I/O of process %d has gone to its shadow meanwhile; try "
+                      "again",
+                      (int)target->info.pid)
+               : 0;
 }
 
 /* Of the target that is held: where it may be served. */
@@ -237,7 +238,8 @@ static int find_place(void *context, struct failure *f)
 static int undo_with_new_gdb(struct target *target, struct failure *f)
 {
     char detail[256];
-    if (is_remote(target) && remote_io_end(target->info.pid, detail, sizeof detail, f) != ASK_DONE)
+    if (is_remote(target->info.pid) &&
+        remote_io_end(target->info.pid, detail, sizeof detail, f) != ASK_DONE)
         return f->code;
     set_purpose(target, target->purpose);
     int code = target_retake(target, HIJACK_SAFE_POINT_MS, undo_unsafe, NULL, f);
@@ -298,15 +300,14 @@ enum hijack_outcome undo_failed(struct target *target, struct failure *f)
 /* --- release --- */
 
 /* Its I/O comes home first. */
-static enum hijack_outcome release_local(struct target *target, struct steps *steps,
-                                         struct failure *f)
+static enum hijack_outcome release_local(pid_t pid, struct steps *steps, struct failure *f)
 {
     char detail[256];
-    if (!is_remote(target))
+    if (!is_remote(pid))
         return HIJACK_DONE;
     if (steps_begin(steps, "local", f) < 0)
         return HIJACK_REFUSED;
-    enum ask_outcome outcome = remote_io_end(target->info.pid, detail, sizeof detail, f);
+    enum ask_outcome outcome = remote_io_end(pid, detail, sizeof detail, f);
     if (outcome == ASK_DONE)
         steps_end(steps, "%s", detail);
     return (enum hijack_outcome)outcome;
@@ -350,7 +351,7 @@ static int release_undo(struct target *target, struct steps *steps, struct failu
 static enum hijack_outcome release_take_steps(struct target *target, struct steps *steps,
                                               struct failure *f)
 {
-    enum hijack_outcome outcome = release_local(target, steps, f);
+    enum hijack_outcome outcome = release_local(target->info.pid, steps, f);
     if (outcome != HIJACK_DONE)
         return outcome;
     if (release_steps(target, steps, f) < 0)
@@ -363,10 +364,12 @@ static enum hijack_outcome release_take_steps(struct target *target, struct step
 enum hijack_outcome release_run(const struct hijack_options *options, struct hijack_result *result,
                                 struct failure *f)
 {
-    struct target target;
+    struct target target = {0};
     struct steps steps = {.options = options};
     enum hijack_outcome outcome = HIJACK_REFUSED;
-    int code = target_open(&target, options->pid, options->trace, f);
+    int code = remote_io_refuse_away(options->pid, f);
+    if (code == 0)
+        code = target_open(&target, options->pid, options->trace, f);
     target.patience_ms = options->safe_point_ms;
     if (code == 0 && !agent_loaded(&target))
         code = fail(f, -ENOENT, "process %d is not hijacked", (int)options->pid);

@@ -26,8 +26,8 @@ static struct frame_request request;
 
 /* The last report, and how many there have been: where no shadow is left to pass it on, the tool
  * reads it here. */
-struct frame_report ckpt_report;
-uint32_t ckpt_reports;
+HIJACK_EXPORT struct frame_report ckpt_report;
+HIJACK_EXPORT uint32_t ckpt_reports;
 
 long ckpt_fail(long error, const char *what, const char *subject)
 {

@@ -13,7 +13,7 @@ static const struct call_function functions[FUNCTIONS] = {
 #include "stubs/calls.def"
 };
 
-uintptr_t entry_homes[FUNCTIONS];
+HIJACK_EXPORT uintptr_t entry_homes[FUNCTIONS];
 
 /* The kernel's arguments from the function's. */
 static void map_arguments(const struct call_function *row, const long *from, long *to)

@@ -53,6 +53,12 @@ installed() {
     installed "$PLACE/opt/hijack" prefix="$PLACE/opt/hijack"
 }
 
+@test "stripped, as a package's files are" {
+    in_tree install prefix="$PLACE"
+    strip "$PLACE/bin/gdb-hijack" "$PLACE"/libexec/gdb-hijack/*
+    works_from "$PLACE"
+}
+
 @test "installed with a libexecdir of its own: only the file that knows it is compiled" {
     cp -r "$BUILD" "$DIR/build"
     find "$DIR/build" -exec touch -r "$BUILD/gdb-hijack" {} + # as `cp` found them, all of one age

@@ -28,6 +28,36 @@ teardown() { work_end; }
     finish
 }
 
+@test "gdb-hijack beside the program there: status, checkpoint; what only its home can do is refused" {
+    away_or_skip
+    start_target threads
+    hijack_for_away
+    leave_home
+    go_away
+    number=$(away_number "$PID")
+    expect 0 away_command gdb-hijack status
+    [[ $output == "process $number (threads) is hijacked: "*" threads, its shadow at home, signal 63"* ]] || complain "$output"
+    expect 0 away_command gdb-hijack status --json "$number"
+    [ "$(json "$output" "first(d, 'pid')") $(json "$output" "first(d, 'shadow')")" = "$number 0" ] || complain "$output"
+    expect 0 away_command gdb-hijack checkpoint "$number" -o /home/there.ckpt
+    [[ $output == *" process $number stood still for "* ]] || complain "$output"
+    [ -s "$AWAY_HOME/there.ckpt" ]
+    for order in release --local-io; do
+        expect 1 away_command gdb-hijack "$order" "$number"
+        # shellcheck disable=SC2154 # of expect()
+        [[ $errors == *"process $number is away from its home"*"gdb-hijack checkpoint $number --exit"* ]] || complain "$errors"
+    done
+    # What reads the library is not hijacked.
+    "$PYTHON" -c 'import mmap, sys, time; f = open(sys.argv[1], "rb"); m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ); print(1, flush=True); time.sleep(1000)' \
+        "$BUILD/libhijack.so" >"$DIR/reads" 3>&- &
+    reader=$!
+    started "$reader"
+    wait_until test -s "$DIR/reads"
+    expect 0 gdb_hijack status
+    not grep -q "process $reader " <<<"$output" || complain "$output"
+    finish
+}
+
 # --- programs that nobody here wrote, fed at home -----------------------------------------------------------------------
 # Through the fifo $DIR/feed, portion by portion: each ends with an order to say so in the file "report".
 

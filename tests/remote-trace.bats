@@ -2,7 +2,11 @@
 # gdb-hijack trace: what it prints of a program is what strace prints of the same program run plainly.
 
 load lib
+load away
+load remote
 
+setup_file() { away_begin; }
+teardown_file() { away_end; }
 setup() { work_begin; }
 teardown() { work_end; }
 
@@ -65,6 +69,25 @@ assert opened["arguments"] == ["AT_FDCWD", '"/end"', "O_RDONLY|O_CLOEXEC"], open
 assert opened["result"] == -1 and opened["errno"] == "ENOENT", opened
 assert all(c["lost"] == 0 and c["took_us"] >= 0 for c in calls)
 PY
+}
+
+@test "of a program that is away, seen from home and from there" {
+    away_or_skip
+    away_use
+    start_program "$PYTHON" "$TESTS/traced.py" "$DIR/go"
+    wait_until is_blocked "$PID"
+    hijack_for_away
+    leave_home
+    away_restart --remote-io
+    trace -o trace
+    away_command gdb-hijack trace "$(away_number "$PID")" >"$DIR/there" 2>&1 3>&- &
+    there=$!
+    started "$there"
+    wait_until test -s "$DIR/there"
+    go_on
+    wait_until is_gone "$there" # its host went with the program
+    [ "$(between "$DIR/trace" | wc -l)" -gt 50 ]
+    diff <(between "$DIR/trace") <(between "$DIR/there")
 }
 
 @test "Ctrl-C ends the trace, not the program" {

@@ -11,7 +11,8 @@
 
         .text
         .globl  entry_stubs, hijack_in_stub, hijack_in_mask, hijack_in_mask_end
-        .hidden entry_stubs, entry_main, entry_homes, hijack_params
+        .hidden entry_main
+        .protected entry_stubs, entry_homes, hijack_params /* the driver looks for them */
 
         .type   entry_common, @function
 entry_common:

@@ -38,7 +38,8 @@
         .text
         .globl  handler_entry, handler_leave, handler_restorer
         .hidden handler_entry, handler_leave, handler_restorer
-        .hidden handler_lead, handler_join, handler_foreign, handler_stack, hijack_params
+        .hidden handler_lead, handler_join, handler_foreign, handler_stack
+        .protected hijack_params
         .hidden handler_phase, handler_next, handler_limit, handler_slots, handler_inside
         .hidden handler_region, handler_region_size
 
