@@ -5,7 +5,7 @@
  * that the program knows itself by; and by the user here. So what a thread sends to itself, or to
  * its process, is queued with the sender as the program knows it: the kernel lets a thread tell of
  * itself what it likes (rt_sigqueueinfo(2)), and of another only what nobody takes for a kill. What
- * one thread sends another by tgkill is put right where that one's call is interrupted (remote.c).
+ * one thread sends another by tgkill is put right on the way to its handler (actions.h).
  */
 #include <errno.h>
 #include <signal.h>

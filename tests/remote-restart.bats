@@ -541,6 +541,41 @@ twice_away() {
 @test "every lock, held and fought for, away and home twice" { twice_away threads; }
 @test "... musl" { twice_away musl/threads; }
 
+ends_there() {
+    away_or_skip
+    start_target "$1"
+    hijack_for_away
+    leave_home
+    go_away
+    finish
+}
+@test "threads that are cancelled there" { ends_there threads; }
+@test "... musl" { ends_there musl/threads; }
+@test "signals from thread to thread there" { ends_there threads_signals; }
+@test "threads created and ended there" { ends_there storm; }
+@test "every synchronisation object there" { ends_there sync; }
+
+@test "a user that is set in every thread there" {
+    away_or_skip
+    start "$PYTHON" -c '
+import os, threading, time
+over = threading.Event()
+others = [threading.Thread(target=over.wait) for n in range(3)]
+for t in others: t.start()
+open(os.environ["READY"], "w").close()
+while not os.path.exists("go"): time.sleep(0.01)
+os.setuid(os.getuid())
+os.setgid(os.getgid())
+over.set()
+for t in others: t.join()'
+    wait_until test -e "$DIR/ready"
+    hijack_for_away
+    leave_home
+    go_away
+    as touch "$DIR/go"
+    ends_with 0
+}
+
 # --- root; the other host is its own from now on ------------------------------------------------------------------------
 
 @test "home, away, home, away, five times over: gawk as root" {
