@@ -5,7 +5,7 @@
 
 # cutting_programs: from now on gdb-hijack starts the shadow that cuts
 cutting_programs() {
-    mkdir "$DIR/bin" || return 1
+    mkdir -p "$DIR/bin" || return 1
     cp "$BUILD"/{gdb-hijack,gdb-blank,libhijack.so,hijack-starter,librestart.so} "$BUILD/tests/cutting/hijack-shadow" \
         "$DIR/bin" || return 1
     cuts_set 0 0 1 0

@@ -1,9 +1,10 @@
-"""intruder.py PID SOCKET - attacks a shadow; says what it could do that it should not, and ends with 1.
+"""intruder.py PID SOCKET HEARD - attacks a shadow; says what it could do that it should not, and ends with 1.
 
 Each attack is a connection of its own, by the shadow's own user, who may connect at all. What must
 come of it is that the connection ends, that `status` tells of one refusal more and names it, and
 that the session goes on. The key of the session is read out of the memory of process PID, as nobody
-could who is not allowed to do with it what he likes.
+could who is not allowed to do with it what he likes. HEARD is what the shadow has heard until now
+(tests/shadow/cutting.c).
 """
 import array
 import os
@@ -20,7 +21,7 @@ MAGIC, HEADER = 0x4B4A4948, "<IHHIiQIIQ"
 HELLO, STATUS, REQUEST, OFFER, REMOTE, CHANNEL, CANCEL, CALL = 2, 3, 4, 7, 17, 18, 19, 0x100
 START, TABLE, DESCRIPTORS, COMMIT, REPORT, FETCH, UNLOCK, ADOPT, DONE, END = 1, 8, 9, 10, 11, 12, 13, 14, 15, 16
 TOOL, APPLICATION, STARTER = 1, 2, 3
-PID, SOCKET = int(sys.argv[1]), sys.argv[2]
+PID, SOCKET, HEARD = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 CUT, LONG, ALIEN, OTHER = "cut short or of a wrong length", "too long", "not a frame", "another version"
 UNKNOWN, ORDER, STALE, USER = "unknown type", "out of sequence", "another session or epoch", "another user"
 FDS, MANY = "descriptors that were not asked for", "too many connections"
@@ -109,6 +110,31 @@ def session_key():
     sys.exit(f"the key was not found; socket {SOCKET!r}")
 
 
+def conversations(role):
+    """The messages of each connection that began with a hello in that role."""
+    open_ones, all_of_them = {}, []
+    with open(HEARD, "rb") as file:
+        while head := file.read(8):
+            number, size = struct.unpack("<II", head)
+            message = file.read(size)
+            if struct.unpack_from(HEADER, message)[2] == HELLO:
+                open_ones[number] = []
+                if struct.unpack_from("<I", message, 40)[0] == role:
+                    all_of_them.append(open_ones[number])
+            open_ones.setdefault(number, []).append(message)
+    return all_of_them
+
+
+def replay():
+    """What the program has said, word for word, with its key, its session and its numbers."""
+    said = conversations(APPLICATION)
+    kinds = {struct.unpack_from(HEADER, message)[2] for messages in said for message in messages}
+    if not {HELLO, REMOTE, CHANNEL} <= kinds:
+        failures.append(f"only these were heard of the program: {kinds}")
+    for messages in said:
+        attack("a session of the program's, replayed", USER, *messages)
+
+
 def many_at_once():
     """Connections that say nothing make room for those that do."""
     before, _ = status()
@@ -128,6 +154,7 @@ def many_at_once():
 def main():
     key = session_key()
     tool = hello(TOOL)
+    replay()
     attack("garbage", ALIEN, random.Random(1).randbytes(1000))
     attack("nothing of a header", CUT, b"x")
     attack("a header that is cut", CUT, hello(TOOL)[:39])

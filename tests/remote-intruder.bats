@@ -18,8 +18,9 @@ last_refusal() {
 }
 
 @test "every kind of wrong frame costs its connection and is named; 100 connections at once; the program goes on" {
+    mkdir "$DIR/bin" && touch "$DIR/bin/heard" && chown "$WHO" "$DIR/bin/heard"
     start_records
-    as "$PYTHON" "$TESTS/intruder.py" "$PID" "$(socket_of)"
+    as "$PYTHON" "$TESTS/intruder.py" "$PID" "$(socket_of)" "$DIR/bin/heard"
     checkpoint
     finish
 }

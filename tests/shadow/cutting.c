@@ -6,7 +6,9 @@
  * The file "cuts" beside the executable says how; it is mapped, so that it works in the executor
  * too, which owns no descriptor to spare, and so that a test can switch it and read what was done.
  * A shadow can also be made to die, or to stop, at a certain frame of the door's.
- * Without the file nothing is cut. Numbers follow from `state` alone: one run is like another as
+ * Without the file nothing is cut. What comes to the door is written to the file "heard" beside it,
+ * where there is one: for each message its connection and its size, 4 bytes each, and itself.
+ * Numbers follow from `state` alone: one run is like another as
  * far as the program asks for the same things in the same order.
  */
 #include <fcntl.h>
@@ -51,6 +53,7 @@ struct cuts {
 };
 
 static struct cuts *cuts;
+static char heard[4096];
 static _Atomic int64_t budget[FDS]; /* bytes that a stream has left, plus 1; 0: not drawn yet */
 static _Atomic unsigned char mute[FDS], writes[FDS]; /* writes: what the shadow writes counts */
 
@@ -61,6 +64,8 @@ __attribute__((constructor)) static void begin(void)
     char *slash = size > 0 ? memrchr(path, '/', (size_t)size) : NULL;
     if (!slash)
         return;
+    strcpy(slash, "/heard");
+    strcpy(heard, path);
     strcpy(slash, "/cuts");
     int fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0)
@@ -148,6 +153,24 @@ static int is_door(int fd)
     return getsockname(fd, (struct sockaddr *)&name, &size) == 0 && size > sizeof name.sun_family;
 }
 
+/* No descriptor stays open: the shadow keeps the program's under their numbers. */
+static void write_down(int number, const struct msghdr *message, size_t size)
+{
+    uint32_t head[2] = {(uint32_t)number, (uint32_t)size};
+    struct iovec parts[8] = {{head, sizeof head}};
+    int fd = is_door(number) ? open(heard, O_WRONLY | O_APPEND | O_CLOEXEC) : -1, count = 1;
+    for (size_t i = 0; i < message->msg_iovlen && size && count < 8; i++, count++) {
+        parts[count] = message->msg_iov[i];
+        if (parts[count].iov_len > size)
+            parts[count].iov_len = size;
+        size -= parts[count].iov_len;
+    }
+    if (fd >= 0 && writev(fd, parts, count) < 0)
+        perror(heard);
+    if (fd >= 0)
+        __real_close(fd);
+}
+
 static int is_cut(const struct frame_header *h)
 {
     int kind = h->type == FRAME_CHANNEL || h->type == FRAME_RING;
@@ -186,6 +209,8 @@ ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags)
 {
     ssize_t got = __real_recvmsg(fd, message, flags);
     const struct frame_header *h = message->msg_iov->iov_base;
+    if (cuts && got > 0)
+        write_down(fd, message, (size_t)got);
     if (cuts && cuts->fatal && got >= (ssize_t)sizeof *h)
         meet_fate(fd, h);
     if (!cuts || !cuts->on || !cuts->door || got < (ssize_t)sizeof *h || fd >= FDS ||
