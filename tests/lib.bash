@@ -198,6 +198,9 @@ gdb_hijack() {
     (cd "$DIR" && exec "${AS[@]}" "$GDB_HIJACK" "$@")
 }
 
+# Sockets of what is hijacked from now on are in $DIR/run: for tests that open the directory to others, or ask who is in it.
+own_runtime_directory() { as mkdir -m 700 "$DIR/run" && export XDG_RUNTIME_DIR="$DIR/run"; }
+
 # hijack: $PID, with HIJACK_OPTIONS. Its shadow, $SHADOW, keeps the descriptors of a program that a failing test left away: it is ended with the
 # rest.
 HIJACK_OPTIONS=()

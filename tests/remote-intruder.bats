@@ -28,9 +28,10 @@ last_refusal() {
 # The directory of the sockets is its user's alone; this is the check behind it.
 @test "another user who reaches the socket is refused at once" {
     [ "$(id -u)" = 0 ] || skip "only root can be another user"
+    own_runtime_directory
     start_records
     socket=$(socket_of)
-    chmod 711 "$(dirname "$socket")" && chmod 666 "$socket"
+    chmod 711 "$DIR" "$DIR/run" "$(dirname "$socket")" && chmod 666 "$socket"
     "$PYTHON" - "$socket" <<'PY'
 import os, socket, sys
 os.setresuid(65534, 65534, 65534)
@@ -42,7 +43,7 @@ try:
 except ConnectionResetError:
     pass
 PY
-    chmod 600 "$socket" && chmod 700 "$(dirname "$socket")"
+    chmod 600 "$socket" && chmod 700 "$DIR/run" "$(dirname "$socket")"
     [[ $(last_refusal) == *"another user"* ]]
     finish
 }

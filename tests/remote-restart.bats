@@ -501,17 +501,19 @@ END
 
 @test "another user is refused, even one who has a copy of the image and reaches the socket" {
     [ "$(id -u)" = 0 ] || skip "not root"
+    own_runtime_directory
     start_target alloc
     hijack
     expect 0 gdb_hijack status "$PID" --json
     socket=$(json "$output" "first(d, 'socket')")
     checkpoint_exit
-    chmod 755 "$DIR" "${socket%/*}"
+    chmod 755 "$DIR" "$DIR/run" "${socket%/*}"
     chmod 666 "$socket"
+    unset XDG_RUNTIME_DIR
     cp "$DIR/job.ckpt" "$DIR/other.ckpt"
     chown nobody "$DIR/other.ckpt"
     WHO=nobody expect 1 gdb_hijack restart --remote-io "$DIR/other.ckpt"
-    chmod 700 "${socket%/*}"
+    chmod 700 "$DIR/run" "${socket%/*}"
     [[ $errors == *"the shadow there is another user's"* ]]
     restart
     finish
