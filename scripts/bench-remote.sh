@@ -56,14 +56,17 @@ pss() {
     for pid in "$@"; do awk '/^Pss:/ { print $2 }' "/proc/$pid/smaps_rollup"; done | awk '{ s += $1 } END { print s }'
 }
 
+# A shadow with remote I/O is two processes: itself, and the executor of the program's calls.
+shadow_processes() { echo "$SHADOW" && pgrep -P "$SHADOW"; }
+
 shadows_at_once() {
-    local n pids=() shadows=()
+    local n all=()
     for ((n = 0; n < 500; n++)); do
-        start_program sleep 10000
-        hijack
-        pids+=("$PID") shadows+=("$SHADOW")
+        start_program sleep 10000 && hijack || return 1
+        # shellcheck disable=SC2207 # a word for each
+        all+=($(shadow_processes))
     done
-    echo "shadows    ${#pids[@]} at once: $(pss "${shadows[@]}") KiB in all"
+    echo "shadows    $n with remote I/O at once: $(pss "${all[@]}") KiB in all"
 }
 
 for ((n = 0; n < rounds; n++)); do run_remote; done
@@ -81,12 +84,13 @@ if mount_sshfs; then
         "$(figure sshfs pwrite_us)" "$(figure sshfs small_writes_ms)" "$(figure sshfs stream_write_mbs)" \
         "$(figure sshfs stream_read_mbs)"
 else
-    echo 'sshfs      not here (sshfs and openssh-sftp-server, /dev/fuse and root are needed)'
+    echo 'sshfs      not here (scripts/packages.sh bench installs it; it needs /dev/fuse and root)'
 fi
 
+# shellcheck disable=SC2034 # for lib.bash
+HIJACK_OPTIONS=(--remote-io)
 start_program sleep 10000
 hijack
-expect 0 gdb_hijack -q --remote-io "$PID"
 # shellcheck disable=SC2046 # a word for each
-printf 'shadow     %s KiB (PSS) with remote I/O\n' "$(pss "$SHADOW" $(pgrep -P "$SHADOW"))"
+printf 'shadow     %s KiB (PSS) with remote I/O\n' "$(pss $(shadow_processes))"
 shadows_at_once
