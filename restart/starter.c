@@ -99,9 +99,15 @@ static int parse(struct options *o, int argc, char **argv)
         else if (c && c != 'p')
             return fputs(usage, c == 'h' ? stdout : stderr), c == 'h' ? 1 : USAGE + 1;
     }
-    if (optind + 1 != argc || (o->away && (o->remote || o->socket)) ||
-        (o->remote ? o->copy : *o->policy != '\0'))
+    if (optind + 1 != argc || (o->away && (o->remote || o->socket)) || (!o->remote && *o->policy))
         return fputs(usage, stderr), USAGE + 1;
+    if (o->remote && o->copy)
+        return fputs(
+                   "gdb-hijack: a copy begins at home, with a shadow of its own; to have it here: "
+                   "there, gdb-hijack restart --copy IMAGE, then gdb-hijack checkpoint --exit of "
+                   "that one, then here gdb-hijack restart --remote-io of its image\n",
+                   stderr),
+               USAGE + 1;
     o->image = argv[optind];
     return 0;
 }

@@ -174,6 +174,38 @@ go_away_from_step_2() {
     ends_with 0
 }
 
+# Of a program with remote I/O there is no second one, since its shadow has one executor; a copy begins at home.
+@test "the program is away and lives: a copy of it begins at home, and goes away, too" {
+    away_or_skip
+    seq -f 'rec-%03g' 1 50 >"$DIR/input"
+    start_program "$PYTHON" -c '
+import os, time
+source = open("input", "rb", buffering=0)
+print("begun", flush=True)
+while not os.path.exists("go"): time.sleep(0.005)
+while record := source.read(8): print(record.decode().strip(), flush=True)'
+    wait_until grep -q begun "$DIR/out"
+    hijack_for_away
+    leave_home
+    go_away
+    first=$PID first_main=$MAIN
+    checkpoint_away
+    expect 1 away_run gdb-hijack restart --remote-io job.ckpt
+    expect 2 gdb_hijack restart --remote-io --copy job.ckpt
+    [[ $errors == *"restart --copy"*"checkpoint --exit"*"restart --remote-io"* ]] || complain "$errors"
+    expect 1 gdb_hijack restart job.ckpt
+    as touch "$DIR/other"
+    restart_ready --copy --fd 1="$DIR/other"
+    leave_home
+    go_away
+    [ "$PID" != "$first" ]
+    as touch "$DIR/go"
+    ends_with 0
+    ends_with 0 "$first_main"
+    cmp "$DIR/input" <(sed 1d "$DIR/out")
+    cmp "$DIR/input" <(tail -c +7 "$DIR/other") # behind its offset at the image, that of the word
+}
+
 @test "an image that was restarted is refused while that program lives, and is its own after that" {
     start_steps
     hijack
