@@ -190,13 +190,20 @@ int masks_change_served(struct target *target, struct failure *f)
     return 0;
 }
 
-/* 1: done; 0: not where it stands. */
+/* 1: done; 0: not where it stands. -ETIMEDOUT: nor any other at this stop, since the thread has a
+ * signal handler to run before it comes to the server, whose code has been taken out again. */
 static int change_in(struct target *target, const struct thread *thread, struct failure *f)
 {
     int code = target_may_enter(target, thread, f);
     if (code <= 0)
         return code;
+    target->sent = true;
     code = server_enter(&target->server, target->inferior, f);
+    if (code == -ETIMEDOUT) {
+        code = target_take_server_out(target, f);
+        return code < 0 ? code : -ETIMEDOUT;
+    }
+    target->sent = code < 0;
     if (code == 0)
         code = change(target, f);
     if (code == 0)
@@ -214,7 +221,7 @@ static int change_reachable(struct target *target, struct failure *f)
         if (code == 1)
             drop(target, i);
     }
-    return code < 0 ? code : 0;
+    return code < 0 && code != -ETIMEDOUT ? code : 0;
 }
 
 /* The work is done but for the rest of the order: that it cannot be stopped again is no failure. */

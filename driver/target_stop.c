@@ -77,6 +77,19 @@ static size_t gather_places(struct target *target, const struct thread *thread, 
     return 1 + size / sizeof(taddr);
 }
 
+/* Stopped in the server, or in a signal handler that came before the server did anything and goes
+ * back to it: its code must stay. */
+static bool leads_to_server(const struct target *target, const taddr *places, size_t count,
+                            char reason[SAFEPOINT_REASON])
+{
+    for (size_t i = 0; i < count; i++)
+        if (server_holds(&target->server, places[i])) {
+            snprintf(reason, SAFEPOINT_REASON, "on the way to the code of an earlier gdb-hijack");
+            return true;
+        }
+    return false;
+}
+
 static bool is_unsafe_to(struct target *target, target_unsafe *extra, void *context,
                          const struct thread *thread, char reason[SAFEPOINT_REASON])
 {
@@ -84,7 +97,8 @@ static bool is_unsafe_to(struct target *target, target_unsafe *extra, void *cont
     size_t count = gather_places(target, thread, &places);
     if (!count)
         snprintf(reason, SAFEPOINT_REASON, "on a stack that cannot be read");
-    bool is = !count || extra(context, target, places, count, reason);
+    bool is = !count || leads_to_server(target, places, count, reason) ||
+              extra(context, target, places, count, reason);
     free(places);
     return is;
 }

@@ -41,18 +41,32 @@ static void set_purpose(struct target *target, enum safepoint_purpose otherwise)
         target->own_signal = params.signal;
 }
 
-/* A stub of a MASK function (stubs/entry.h), or a handler of the program's that came upon it. */
-static bool is_in_mask(const struct target *target, const taddr *places, size_t count)
+/* Does a word of the stack lie between these two symbols of the library? */
+static bool is_between(const struct target *target, const char *from, const char *to,
+                       const taddr *places, size_t count)
 {
     const struct object *agent = objects_named(target->objects, LOAD_LIBRARY);
     taddr begin, end;
-    if (!agent || !object_symbol(target->objects, agent, "hijack_in_mask", &begin) ||
-        !object_symbol(target->objects, agent, "hijack_in_mask_end", &end))
+    if (!agent || !object_symbol(target->objects, agent, from, &begin) ||
+        !object_symbol(target->objects, agent, to, &end))
         return false;
     for (size_t i = 1; i < count; i++)
         if (places[i] - begin < end - begin)
             return true;
     return false;
+}
+
+/* A stub of a MASK function (stubs/entry.h), or a handler of the program's that came upon it. */
+static bool is_in_mask(const struct target *target, const taddr *places, size_t count)
+{
+    return is_between(target, "hijack_in_mask", "hijack_in_mask_end", places, count);
+}
+
+/* A handler of the program's that came upon the way to another one (stubs/actions.h), when I/O was
+ * remote. */
+static bool is_in_relay(const struct target *target, const taddr *places, size_t count)
+{
+    return is_between(target, "actions_relay", "actions_relay_end", places, count);
 }
 
 /* The places on the stack by which stubs and net are known to be at work. */
@@ -83,7 +97,8 @@ int undo_unsafe(void *context, const struct target *target, const taddr *places,
     }
     if (peek_record(target, &record) < 0)
         return 0;
-    if (is_in_call(target, places, count) || is_in_mask(target, places, count)) {
+    if (is_in_call(target, places, count) || is_in_mask(target, places, count) ||
+        is_in_relay(target, places, count)) {
         snprintf(reason, SAFEPOINT_REASON, "in a call that waits in our code");
         return 1;
     }
@@ -207,8 +222,14 @@ static bool ended(const struct target *target)
 /* The server never asked for a request, so nothing was done. */
 static int undo_entering(struct target *target, struct failure *f)
 {
-    int code = target->sent ? target_take_server_out(target, f) : 0;
-    return code < 0 || !inferior_attached(target->inferior) ? code : target_let_go(target, f);
+    struct failure ignored;
+    if (!target->sent) { /* nothing is left of it; a gdb that is dead has let it go */
+        if (inferior_attached(target->inferior))
+            target_let_go(target, &ignored);
+        return 0;
+    }
+    int code = target_take_server_out(target, f);
+    return code < 0 ? code : target_let_go(target, f);
 }
 
 /* While calls go to the net nothing can be called in the target. */

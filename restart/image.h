@@ -24,6 +24,7 @@
 
 #define IMAGE_MAGIC       0x4b434a4849ULL /* "IHJCK" */
 #define IMAGE_VERSION     7
+#define IMAGE_OLDEST      6 /* read as well: of its terminals it has no window size */
 #define IMAGE_OWNER       "HIJACK"
 #define IMAGE_PAGE        4096ULL
 #define IMAGE_RUN_MAX     (4ULL << 20) /* longest run: the unit of checking and of parallel reading */
@@ -213,7 +214,7 @@ struct resume_handover {
     uint64_t unmap[8][2];         /* start, size: library, plan, stack; end with a size of 0 */
     uint32_t keep_ids;            /* each thread gets its old id or the restart fails; and then */
     uint32_t capabilities[6];     /* these, in capset(2)'s order: it took more to choose ids */
-    uint32_t padding;
+    uint32_t resized;             /* its terminal has another window size now */
 };
 
 #endif

@@ -1,4 +1,5 @@
 /* resume.c - see resume.h: the process; each thread is resume_threads.c's. */
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
@@ -108,12 +109,19 @@ static void set_attributes(void)
         raw(SYS_prctl, PR_SET_MDWE, p->mdwe, 0, 0, 0);
 }
 
+/* What the kernel tells a program of its window. */
+static void tell_of_size(void)
+{
+    raw(SYS_kill, raw(SYS_getpid), SIGWINCH);
+}
+
 /* Threads first: what the process may do less of than this command, it must not be denied now. */
 uint64_t resume_main(const struct resume_handover *handover)
 {
     set_actions();
     set_attributes();
     set_membarrier();
+    uint32_t resized = handover->resized;
     uint64_t frame = resume_threads(handover);
     resume_owners((const void *)handover->owners, handover->owner_count);
     unmap(handover);
@@ -121,6 +129,8 @@ uint64_t resume_main(const struct resume_handover *handover)
     set_timers();
     remote_resume();
     resume_queue_pending(0, hijack_params.signal);
+    if (resized)
+        tell_of_size();
     resume_threads_go();
     handler_keep_net_signal((ucontext_t *)frame);
     return frame;

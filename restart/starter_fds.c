@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -222,32 +221,26 @@ static bool must_have_modes(const struct starter_fds *f, int fd, const unsigned 
     return foreground || (local & plain) != plain;
 }
 
-/* What the kernel would have told the program of a window whose size changes. It comes when the
- * program has its signal mask again, if it has a handler. */
-static void tell_of_size(int fd, const unsigned char *size)
+static bool has_other_size(int fd, const unsigned char *size)
 {
     struct winsize now;
-    sigset_t one;
-    if (ioctl(fd, TIOCGWINSZ, &now) < 0 || memcmp(&now, size, FDS_WINDOW_BYTES) == 0)
-        return;
-    sigemptyset(&one);
-    sigaddset(&one, SIGWINCH);
-    sigprocmask(SIG_BLOCK, &one, NULL);
-    kill(getpid(), SIGWINCH);
+    return ioctl(fd, TIOCGWINSZ, &now) == 0 && memcmp(&now, size, FDS_WINDOW_BYTES) != 0;
 }
 
-static void restore_terminal(const struct starter_fds *f, const struct fds_entry *e, int fd)
+static void restore_terminal(struct starter_fds *f, const struct fds_entry *e, int fd)
 {
     unsigned char state[FDS_TERMINAL_BYTES];
     const char *digits = fds_string(f->h, e->extra);
-    if (e->kind != FDS_TERMINAL || strlen(digits) != 2 * FDS_TERMINAL_BYTES)
+    size_t bytes = e->kind == FDS_TERMINAL ? strlen(digits) / 2 : 0;
+    if (bytes != FDS_TERMINAL_BYTES && bytes != FDS_TERMIOS_BYTES)
         return;
-    for (int i = 0; i < FDS_TERMINAL_BYTES; i++)
+    for (size_t i = 0; i < bytes; i++)
         if (sscanf(digits + 2 * i, "%2hhx", &state[i]) != 1)
             return;
     if (must_have_modes(f, fd, state))
         ioctl(fd, TCSETS, state);
-    tell_of_size(fd, state + FDS_TERMIOS_BYTES);
+    if (bytes == FDS_TERMINAL_BYTES && has_other_size(fd, state + FDS_TERMIOS_BYTES))
+        f->resized = true;
 }
 
 /* Offset and flags of the open file description; those from the shadow have kept theirs. */
@@ -438,6 +431,7 @@ int starter_fds_take(struct starter_fds *f, struct starter_fds_session *session,
         settle_identity(f->o.params, f->o.away || mode == REMOTE_AWAY);
         f->o.params->remote = (uint32_t)mode;
         session->remote = f->o.remote;
+        session->resized = f->resized;
         starter_fds_policy(f);
         if (f->with_shadow)
             keep_shadow(f, session);

@@ -61,6 +61,7 @@ struct starter_fds_session {
     int floor;              /* above all descriptors of the program */
     long shadow;            /* pid of a new shadow; 0: the old one goes on; -errno: none */
     int remote;             /* the program may run only when the shadow has answered well */
+    int resized;            /* its terminal has another window size than at the image */
     char warning[1024];     /* for the user; empty when all is well */
 };
 

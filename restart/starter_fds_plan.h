@@ -37,6 +37,7 @@ struct starter_fds {
     bool with_shadow;
     bool kept;  /* of a program that went on after the image: it has only files, as they are now */
     bool lives; /* a copy of the program runs, or is about to */
+    bool resized;          /* a terminal has another window size than at the image */
     bool key_in_use;       /* another process has the session: the restarted one needs its own */
     const char *no_shadow; /* why the shadow does not help, for messages */
     char reason[256];      /* room for it */

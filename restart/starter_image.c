@@ -244,10 +244,11 @@ static int check_header(struct image *i, const struct note *n)
     memcpy(&i->header, n->bytes, n->size < sizeof i->header ? n->size : sizeof i->header);
     if (i->header.magic != IMAGE_MAGIC)
         return damaged(i, "its header has another magic number");
-    if (i->header.version != IMAGE_VERSION)
+    if (i->header.version < IMAGE_OLDEST || i->header.version > IMAGE_VERSION)
         return image_fail(i, -EPROTONOSUPPORT,
-                          "the image '%s' has format version %u; this program reads version %u",
-                          i->path, i->header.version, IMAGE_VERSION);
+                          "the image '%s' has format version %u; this program reads versions %u "
+                          "to %u",
+                          i->path, i->header.version, IMAGE_OLDEST, IMAGE_VERSION);
     if (n->size != sizeof i->header || i->header.data > HEAD_MAX || i->header.data > i->header.end)
         return damaged(i, "its header is not sound");
     if (fstat(i->fd, &st) || (uint64_t)st.st_size != i->header.end)

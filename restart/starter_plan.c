@@ -192,6 +192,7 @@ int plan_go(struct image *image, const struct starter_fds_session *session)
     plan->done_size = (uint32_t)session->done_size;
     memcpy(plan->done, session->done, sizeof plan->done);
     plan->handover.keep_ids = image->family.ids;
+    plan->handover.resized = session->resized;
     memcpy(plan->handover.capabilities, image->family.capabilities,
            sizeof image->family.capabilities);
     set_params(image);

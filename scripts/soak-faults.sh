@@ -22,4 +22,5 @@ done
 soak target target_killed 1 start_blocked read
 soak "target, threads" target_killed 1 start_target threads_blocked
 soak "target, left by a handler" target_left "$ATTACHES" 92
+soak "target, late" target_late "$ATTACHES" 92
 soak_end

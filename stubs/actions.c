@@ -27,7 +27,7 @@ static void change(int signal, const struct kernel_action *from, const struct ke
         raw(SYS_rt_sigaction, signal, to, NULL, sizeof to->mask);
 }
 
-static int is_ours(long signal)
+static int is_ours(int signal)
 {
     return signal == SIGSYS || signal == hijack_params.signal;
 }
@@ -41,7 +41,7 @@ static int is_relayed(const struct kernel_action *a)
     return a->handler == (uint64_t)actions_relay;
 }
 
-static void relay(long signal, struct kernel_action *a)
+static void relay(int signal, struct kernel_action *a)
 {
     if (!(a->flags & SA_SIGINFO) || a->handler <= (uint64_t)SIG_IGN || is_relayed(a))
         return;
@@ -86,7 +86,7 @@ static long call_of_ours(const struct remote_call *call)
     return call->args[2] ? remote_write((void *)call->args[2], &none, sizeof none) : 0;
 }
 
-static void remember(long signal, int blocks)
+static void remember(int signal, int blocks)
 {
     if (blocks)
         __atomic_or_fetch(&remote.blocking, REMOTE_SIGNAL(signal), __ATOMIC_RELAXED);
@@ -97,7 +97,7 @@ static void remember(long signal, int blocks)
 long actions_call(const struct remote_call *call)
 {
     struct kernel_action new, old;
-    long signal = call->args[0];
+    int signal = (int)call->args[0]; /* the rest of the register may be anything */
     if (call->args[3] != sizeof new.mask)
         return -EINVAL;
     if (call->args[1] && remote_read(&new, (const void *)call->args[1], sizeof new))

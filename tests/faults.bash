@@ -97,19 +97,29 @@ target_killed_at() { # COMMAND... N
 
 target_killed() { LOST=0 AFTER=0 && at_commands "$1" target_killed_at "${@:2}" && [ "$LOST" -gt 0 ]; }
 
-# A signal whose handler leaves by longjmp the call in which the program was stopped: the hijack goes on from another stop, and
-# the program has got each.
-target_left() { # FIRST LAST
-    local n sent=0
-    start_target leaver && snapshot before || return 1
-    for ((n = $1; n <= $2; n++)); do
+# target_diverted SAME FIRST LAST: it gets SIGUSR1 right after each of these commands, and its handler keeps it from coming to
+# our code: by longjmp, or for a second. The hijack goes on from another stop; $RETRIED counts.
+target_diverted() {
+    local n
+    RETRIED=0 SOAK_DONE=0
+    snapshot before
+    for ((n = $2; n <= $3; n++)); do
         wait_until is_blocked "$PID" || return 1
-        attempt HIJACK_FAULT_TARGET="$n:$PID:10"
-        [ "$status" -eq 0 ] || complain "command $n: status $status: $errors" || return 1
-        release && unharmed || complain "command $n" || return 1
-        sent=$((sent + 1))
+        expect 0 env HIJACK_FAULT_TARGET="$n:$PID:10" "${AS[@]}" "$GDB_HIJACK" -v "$PID" || complain "command $n" || return 1
+        [ "$(grep -c "> [0-9]*-target-attach" <<<"$errors")" -eq 1 ] || RETRIED=$((RETRIED + 1))
+        release && untraced && "$1" && not mapped && no_shadow || complain "command $n" || return 1
+        SOAK_DONE=$((SOAK_DONE + 1))
     done
-    touch "$DIR/stop" && kill -s 10 "$PID" && ends_with 0 && grep -qx "$((sent + 1)) signals" "$DIR/out"
+}
+
+# target_left FIRST LAST, target_late FIRST LAST: and the program has got each signal
+target_left() {
+    start_target leaver && target_diverted same "$@" && touch "$DIR/stop" && kill -s 10 "$PID" && ends_with 0 &&
+        grep -qx "$((SOAK_DONE + 1)) signals" "$DIR/out" && [ "$RETRIED" -gt 0 ]
+}
+target_late() {
+    start_target late && target_diverted same_but_maps "$@" && finish && grep -qx "$SOAK_DONE signals" "$DIR/out" &&
+        [ "$RETRIED" -gt 0 ]
 }
 
 # --- a release ----------------------------------------------------------------------------------------------------------

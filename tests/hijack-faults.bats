@@ -46,6 +46,10 @@ STEPS=("attach" "safe point" "load" "shadow" "replace" "start" "detach")
     target_left $((ATTACHES + 4)) $((ATTACHES + 13)) # while our code is put in
 }
 
+@test "... or takes a second in one of two threads" {
+    target_late $((ATTACHES + 8)) $((ATTACHES + 11))
+}
+
 @test "gdb killed right after a command of a release: what it says has become of the hijack is so" {
     start_blocked read
     release_gdb_killed HIJACK_FAULT_GDB "$ATTACHES"

@@ -12,9 +12,9 @@
 #define SI_TKILL  -6
 
         .text
-        .globl  actions_relay
-        .hidden actions_relay, actions_handlers
-        .protected hijack_params
+        .globl  actions_relay, actions_relay_end
+        .hidden actions_handlers
+        .protected actions_relay, actions_relay_end, hijack_params
 
         .type   actions_relay, @function
 actions_relay:                          /* (signal, info, context) */
@@ -31,6 +31,7 @@ actions_relay:                          /* (signal, info, context) */
 2:      movslq  %edi, %r10
         lea     actions_handlers(%rip), %r11
         jmp     *(%r11,%r10,8)
+actions_relay_end:
         .size   actions_relay, . - actions_relay
 
         .section .note.GNU-stack, "", @progbits
