@@ -8,13 +8,25 @@
 
 /* --- loading --- */
 
-/* The first mapping of the library's file, or NULL: also of one whose loading was cut short. */
+static bool is_library(const struct mapping *m)
+{
+    const char *name = strrchr(m->path, '/');
+    return name && strcmp(name + 1, LOAD_LIBRARY) == 0;
+}
+
+/* The first mapping of the library's file, or NULL: also of one whose loading was cut short. Who
+ * maps the file to read it has no executable one. */
 static const struct mapping *first_mapping(const struct target *target)
 {
+    const struct mapping *first = NULL;
     for (size_t i = 0; i < target->maps.count; i++) {
-        const char *name = strrchr(target->maps.at[i].path, '/');
-        if (name && strcmp(name + 1, LOAD_LIBRARY) == 0)
-            return &target->maps.at[i];
+        const struct mapping *m = &target->maps.at[i];
+        if (!is_library(m))
+            continue;
+        if (!first || m[-1].end != m->start || m[-1].inode != m->inode)
+            first = m;
+        if (m->execute)
+            return first;
     }
     return NULL;
 }

@@ -185,7 +185,9 @@ static int map_file(struct target *target, const struct file *file, const char *
         (struct server_syscall){.number = SYS_openat,
                                 .arguments = {(uint64_t)AT_FDCWD, path, O_RDONLY | O_CLOEXEC},
                                 .kept = RESULT_IS_KEPT};
-    calls[count++] = map(base, file->span, PROT_READ, MAP_PRIVATE | MAP_FIXED_NOREPLACE, 0);
+    calls[count++] =
+        map(base, file->span, PROT_READ | PROT_EXEC, /* not as one who reads it has it */
+            MAP_PRIVATE | MAP_FIXED_NOREPLACE, 0);
     for (size_t i = 0; i < file->count; i++)
         calls[count++] = map_segment(&file->segments[i], base);
     calls[count++] = (struct server_syscall){.number = SYS_close, .kept = RESULT_IS_FIRST};
@@ -258,12 +260,12 @@ static uint64_t span_of(const struct target *target, taddr base)
 }
 
 /* The whole span, whatever of it is there: a record without its size is of a load that was cut
- * short. */
+ * short, and may have left the file open. */
 static int unload(struct target *target, const struct hijack_record *record, struct failure *f)
 {
     uint64_t size = record->library_size ? record->library_size : span_of(target, record->library);
     int64_t result = 0;
-    int code = load_close_left_open(target, f);
+    int code = record->library_size ? 0 : load_close_left_open(target, f);
     if (code == 0 && size)
         code = target_syscall(target, &result, f, SYS_munmap, (uint64_t[6]){record->library, size});
     return code == 0 && result < 0 ? fail_errno(f, (int)result, "cannot unmap " LOAD_LIBRARY)

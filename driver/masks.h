@@ -16,10 +16,10 @@
 #include "driver/target.h"
 #include "stubs/record.h"
 
-/* Whether a thread that blocks these is in the C library, for a moment: nobody else blocks the
- * library's own signals, which it takes out of the masks that a program sets. A thread of musl's
- * that ends does so when it has no stack any more (musl, pthread_exit() and __unmapself()); it must
- * get no signal then. */
+/* Whether a thread that blocks these is taken to be in the C library, for a moment: who sets a mask
+ * through the library cannot block the library's own signals. A thread of musl's that ends does so
+ * when it has no stack any more (pthread_exit() and __unmapself()); it must get no signal then. One
+ * that does so by a system call of its own is left alone, too, and a checkpoint names it. */
 bool masks_are_libc_s(uint64_t blocked);
 
 /* Lists in `record`, with those that are there, the threads of a stopped target that block

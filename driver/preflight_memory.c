@@ -198,7 +198,7 @@ void preflight_mappings(struct preflight *p)
     bool seen[ODD_MAPPINGS] = {false}, hijacked = false;
     for (size_t i = 0; i < p->maps.count; i++) {
         check_mapping(p, &p->maps.at[i], seen);
-        hijacked |= names_library(p->maps.at[i].path);
+        hijacked |= p->maps.at[i].execute && names_library(p->maps.at[i].path);
     }
     if (hijacked)
         refuse(p, "hijacked", "process %d is hijacked already; to undo that: gdb-hijack release %d",

@@ -51,3 +51,22 @@ socket_of() {
     PID=$first
     checkpoint
 }
+
+@test "a program that maps the library to read it is not hijacked, and can be" {
+    start "$PYTHON" -c '
+import mmap, os, sys, time
+f = open(sys.argv[1], "rb")
+m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)
+whole = m[:]
+open(os.environ["READY"], "w").close()
+while not os.path.exists(os.environ["STOP"]): time.sleep(0.01)
+assert m[:] == whole and f.read(4) == b"\x7fELF"' "$(dirname "$GDB_HIJACK")/libhijack.so"
+    wait_until test -e "$DIR/ready"
+    expect 0 gdb_hijack status
+    not grep -q "process $PID " <<<"$output" || complain "$output"
+    expect 1 gdb_hijack release "$PID"
+    hijack
+    checkpoint
+    release
+    finish
+}
