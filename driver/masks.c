@@ -1,5 +1,6 @@
 /* masks.c - see masks.h. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/syscall.h>
 
@@ -21,10 +22,9 @@ struct search {
     int added;
 };
 
-bool masks_are_libc_s(uint64_t blocked)
+bool masks_are_full(uint64_t blocked)
 {
-    const uint64_t own = bit_of(32) | bit_of(33);
-    return (blocked & own) == own;
+    return (blocked | bit_of(SIGKILL) | bit_of(SIGSTOP)) == UINT64_MAX;
 }
 
 static bool is_listed(const struct hijack_record *record, taddr pointer)
@@ -90,7 +90,9 @@ static int list_if_blocked(void *context, const struct proc_thread *found)
     struct search *s = context;
     const struct threads *threads = &s->target->threads;
     uint64_t blocked = found->signals_blocked;
-    for (size_t i = 0; blocked & s->bit && !masks_are_libc_s(blocked) && i < threads->count; i++)
+    if (!(blocked & s->bit) || target_thread_ends(s->target, found->tid, blocked))
+        return 0;
+    for (size_t i = 0; i < threads->count; i++)
         if (threads->at[i].tid == found->tid && &threads->at[i] != s->target->chosen &&
             !masks_is_temporary(s->target->info.pid, found->tid))
             list(s, &threads->at[i]);

@@ -16,11 +16,11 @@
 #include "driver/target.h"
 #include "stubs/record.h"
 
-/* Whether a thread that blocks these is taken to be in the C library, for a moment: who sets a mask
- * through the library cannot block the library's own signals. A thread of musl's that ends does so
- * when it has no stack any more (pthread_exit() and __unmapself()); it must get no signal then. One
- * that does so by a system call of its own is left alone, too, and a checkpoint names it. */
-bool masks_are_libc_s(uint64_t blocked);
+/* Whether this is every signal. A mask that is set through the C library leaves out the library's
+ * own; who blocks them all is in the library, for a moment - a thread of musl's that ends does so
+ * when it has no stack any more (pthread_exit() and __unmapself()), and must get no signal then -,
+ * or has set its mask by a system call of its own, and may go on to block them: unblock.h. */
+bool masks_are_full(uint64_t blocked);
 
 /* Lists in `record`, with those that are there, the threads of a stopped target that block
  * `signal`. Those that find no room go on blocking it, and a checkpoint will name them. Returns how

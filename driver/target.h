@@ -54,6 +54,10 @@ struct target {
         target_unsafe *extra;
         void *context;
     } search;
+    struct { /* threads that block all signals, and not for a moment (unblock.h); or none */
+        const pid_t *tids;
+        size_t count;
+    } lasting;
     bool sent;       /* the server's code was put into it, and has not answered yet */
     bool served;     /* the server is in it, or may be */
     taddr scratch;   /* memory of ours in the target while it is served: strings below, stack above;
@@ -94,6 +98,9 @@ int target_know_threads(struct target *target, struct failure *f);
  * rather than another: else lets it run, stops it again, until the deadline. -EAGAIN: then. */
 int target_find_safe_point(struct target *target, int deadline_ms, target_unsafe *extra,
                            void *context, struct failure *f);
+/* Whether a thread with this mask is taken to be on its way out, and perhaps without a stack, or
+ * with one that is another's by now (masks_are_full()). */
+bool target_thread_ends(const struct target *target, pid_t tid, uint64_t blocked);
 /* May the server be sent into this other thread, besides the chosen one? 1: yes, it is selected;
  * 0: not where it stands; -errno. */
 int target_may_enter(struct target *target, const struct thread *thread, struct failure *f);

@@ -22,12 +22,19 @@ static int read_memory(void *context, taddr address, void *to, size_t size)
     return inferior_read(target->inferior, address, to, size, &ignored);
 }
 
-/* On its way out, perhaps without a stack. */
+bool target_thread_ends(const struct target *target, pid_t tid, uint64_t blocked)
+{
+    bool lasts = false;
+    for (size_t i = 0; i < target->lasting.count; i++)
+        lasts |= target->lasting.tids[i] == tid;
+    return !lasts && masks_are_full(blocked);
+}
+
 static bool is_ending(const struct target *target, const struct thread *thread)
 {
     struct proc_thread now;
     return !proc_thread(target->info.pid, thread->tid, &now) ||
-           masks_are_libc_s(now.signals_blocked);
+           target_thread_ends(target, thread->tid, now.signals_blocked);
 }
 
 /* The server saves all state on the program's stack, as a signal frame does. The kernel's own stack
@@ -37,8 +44,9 @@ static bool lacks_room(const struct target *target, const struct thread *thread)
 {
     enum { ROOM = 16384 };
     const struct mapping *stack = maps_find(&target->maps, thread->sp);
-    return !stack || (strcmp(stack->path, "[stack]") != 0 &&
-                      (thread->sp - stack->start < ROOM || is_ending(target, thread)));
+    return !stack || !stack->write ||
+           (strcmp(stack->path, "[stack]") != 0 &&
+            (thread->sp - stack->start < ROOM || is_ending(target, thread)));
 }
 
 /* Still on its way out of what an earlier gdb-hijack had it do? */

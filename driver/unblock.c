@@ -20,34 +20,53 @@ struct look {
     int signal;
     pid_t *blocking; /* who did so at each look until now; allocated */
     size_t count;
+    pid_t *everything; /* who, of these, blocked every signal at each look; allocated */
+    size_t everything_count;
     const struct look *before;  /* NULL: the first */
     struct proc_thread waiting; /* one that would be given the signal; tid 0: nobody */
 };
 
-static bool was_seen(const struct look *before, pid_t tid)
+static bool is_among(const pid_t *tids, size_t count, pid_t tid)
 {
-    bool seen = !before;
-    for (size_t i = 0; !seen && i < before->count; i++)
-        seen = before->blocking[i] == tid;
-    return seen;
+    for (size_t i = 0; i < count; i++)
+        if (tids[i] == tid)
+            return true;
+    return false;
+}
+
+static int add(pid_t **tids, size_t *count, pid_t tid)
+{
+    pid_t *more = reallocarray(*tids, *count + 1, sizeof *more);
+    if (!more)
+        return -ENOMEM;
+    *tids = more;
+    more[(*count)++] = tid;
+    return 0;
 }
 
 static int look_at(void *context, const struct proc_thread *thread)
 {
     struct look *look = context;
+    const struct look *before = look->before;
     uint64_t bit = 1ULL << (look->signal - 1);
     bool ended = thread->state == 'Z' || thread->state == 'X';
     if (!ended && masks_awaited(look->pid, thread->tid) & bit)
         look->waiting = *thread;
-    if (ended || !(thread->signals_blocked & bit) || !was_seen(look->before, thread->tid) ||
+    if (ended || !(thread->signals_blocked & bit) ||
+        (before && !is_among(before->blocking, before->count, thread->tid)) ||
         masks_is_temporary(look->pid, thread->tid))
         return 0;
-    pid_t *more = reallocarray(look->blocking, look->count + 1, sizeof *more);
-    if (!more)
-        return -ENOMEM;
-    look->blocking = more;
-    look->blocking[look->count++] = thread->tid;
-    return 0;
+    int code = add(&look->blocking, &look->count, thread->tid);
+    if (code == 0 && masks_are_full(thread->signals_blocked) &&
+        (!before || is_among(before->everything, before->everything_count, thread->tid)))
+        code = add(&look->everything, &look->everything_count, thread->tid);
+    return code;
+}
+
+static void forget(struct look *look)
+{
+    free(look->blocking);
+    free(look->everything);
 }
 
 /* Looks once more. > 0: somebody is as before. */
@@ -55,7 +74,7 @@ static int look_again(struct look *look)
 {
     struct look now = {.pid = look->pid, .signal = look->signal, .before = look};
     int code = proc_threads(look->pid, look_at, &now);
-    free(look->blocking);
+    forget(look);
     *look = now;
     return code < 0 ? code : look->count > 0 || look->waiting.tid;
 }
@@ -123,12 +142,14 @@ int unblock_threads(pid_t pid, int signal, struct failure *f)
     struct look look = {.pid = pid, .signal = signal};
     struct target target = {0};
     int code = find_threads(&look, f);
-    free(look.blocking);
-    if (code <= 0)
-        return code;
-    code = target_open(&target, pid, NULL, f);
-    if (code == 0 && agent_loaded(&target))
-        code = change_in(&target, signal, f);
-    target_close(&target);
+    if (code > 0) {
+        code = target_open(&target, pid, NULL, f);
+        target.lasting.tids = look.everything;
+        target.lasting.count = look.everything_count;
+        if (code == 0 && agent_loaded(&target))
+            code = change_in(&target, signal, f);
+        target_close(&target);
+    }
+    forget(&look);
     return code;
 }

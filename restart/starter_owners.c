@@ -4,10 +4,12 @@
  *
  * Robust mutexes can be found by their threads' lists (resume_threads.c), others only by what they
  * look like: the owner's id, and around it what a held mutex or a write lock has there (glibc's
- * bits/struct_mutex.h, bits/struct_rwlock.h, the same since 2.25; musl's pthread_impl.h). The
- * fields checked leave little room for chance, but ids may be small numbers (in a container); so
- * one libc's look is not searched for in the other's program. What is found is changed only if it
- * still names the old owner.
+ * bits/struct_mutex.h, bits/struct_rwlock.h, the same since 2.25; musl's pthread_impl.h). Ids may
+ * be small numbers (in a container), which are found everywhere. So every word of the structure
+ * must be as the library leaves it; one libc's look is not searched for in the other's program; and
+ * mutexes whose owner nobody asks for - the normal and the adaptive ones, which look like any
+ * numbers and zeros - are left alone. What is found is changed only if it still names the old
+ * owner.
  */
 #include <errno.h>
 #include <linux/futex.h>
@@ -21,19 +23,24 @@
 /* kind: the type in two bits, and flags */
 #define TYPE        3u
 #define RECURSIVE   1u
+#define CHECKED     2u
 #define ROBUST      16u
 #define INHERIT     32u
 #define KINDS       0x3b3u /* with PSHARED 128 and the two of elision */
-#define COUNT_MAX   (1u << 20)
+#define COUNT_MAX   (1u << 16)
 #define MUSL_TYPES  0x8fu /* _m_type: type, robust 4, inheriting 8, shared 128 */
 #define MUSL_OWNED  0xfu
 #define MUSL_OWNER  0x3fffffffu /* of _m_lock: the rest are flags */
-#define WRITE_PHASE 3u          /* of a rwlock's readers: phase and lock bit */
+#define WRITE_PHASE 3u          /* of a rwlock's readers: phase and lock bit, */
+#define READERS     3           /* and by so many bits higher, how many wait */
+#define FUTEX_USED  2u          /* of its futexes, which are 1 in a write phase */
+#define RW_KIND_MAX 2u
 
 /* The ids of the image's threads, as a set. */
 struct ids {
     uint32_t first, count;
     unsigned char *bits;
+    uint32_t threads;
     bool glibc;
 };
 
@@ -58,6 +65,7 @@ static int make_ids(const struct image *image, struct ids *ids)
         last = id > last ? id : last;
     }
     ids->count = last - ids->first + 1;
+    ids->threads = (uint32_t)image->thread_count;
     if (!(ids->bits = calloc(ids->count / 8 + 1, 1)))
         return -ENOMEM;
     for (size_t i = 0; i < image->thread_count; i++) {
@@ -69,23 +77,42 @@ static int make_ids(const struct image *image, struct ids *ids)
 
 /* --- what they look like; `owner` is the word that may be the owner's id --- */
 
-static bool is_mutex(const uint32_t *owner)
+static bool are_zero(const uint32_t *words, size_t count)
 {
-    uint32_t lock = owner[-2], count = owner[-1], users = owner[1], kind = owner[2];
-    if (kind & ~KINDS || !users || users > COUNT_MAX)
-        return false;
-    if (kind & (ROBUST | INHERIT))
-        return (lock & FUTEX_TID_MASK) == *owner && count < COUNT_MAX;
-    if (lock != 1 && lock != 2)
-        return false;
-    return (kind & TYPE) == RECURSIVE ? count && count < COUNT_MAX : !count;
+    for (size_t i = 0; i < count; i++)
+        if (words[i])
+            return false;
+    return true;
 }
 
-static bool is_write_lock(const uint32_t *owner)
+/* The words behind the owner: users (who wait for a condition among them), kind, elision, list. */
+static bool is_mutex(const uint32_t *owner, uint32_t threads)
 {
-    return (owner[-6] & WRITE_PHASE) == WRITE_PHASE && owner[-4] <= 3 && owner[-3] <= 3 &&
-           !owner[-2] && !owner[-1] && owner[1] <= 1 && owner[6] <= 3;
+    uint32_t lock = owner[-2], count = owner[-1], users = owner[1], kind = owner[2];
+    uint64_t links[2];
+    memcpy(links, owner + 4, sizeof links);
+    if (kind & ~KINDS || !users || users > threads + 1 || count >= COUNT_MAX || owner[3])
+        return false;
+    if (kind & ROBUST)
+        return (lock & FUTEX_TID_MASK) == *owner && links[0] && links[1];
+    if (links[0] || links[1])
+        return false;
+    if (kind & INHERIT)
+        return (lock & FUTEX_TID_MASK) == *owner;
+    return (lock == 1 || lock == 2) &&
+           ((kind & TYPE) == RECURSIVE ? count > 0 : (kind & TYPE) == CHECKED && !count);
 }
+#define MUTEX_BEHIND 8 /* words from the owner on */
+
+static bool is_write_lock(const uint32_t *owner, uint32_t threads)
+{
+    uint32_t readers = owner[-6], writers = owner[-5], phase = owner[-4], lock = owner[-3];
+    return (readers & WRITE_PHASE) == WRITE_PHASE && readers >> READERS <= threads &&
+           writers <= threads && (phase & ~FUTEX_USED) == 1 && (lock & ~FUTEX_USED) == 1 &&
+           are_zero(owner - 2, 2) && owner[1] <= 1 && are_zero(owner + 2, 4) &&
+           owner[6] <= RW_KIND_MAX;
+}
+#define WRITE_LOCK_BEHIND 7
 
 /* musl's: the lock word itself names the owner; the mutex is in a list of its thread's. */
 static bool is_musl_mutex(const uint32_t *lock)
@@ -110,12 +137,13 @@ static int add(struct found *found, uint64_t address, uint32_t id)
     return 0;
 }
 
-static int look_at_owner(struct found *found, const uint32_t *words, size_t i, size_t count,
-                         uint64_t address)
+static int look_at_owner(const struct ids *ids, struct found *found, const uint32_t *words,
+                         size_t i, size_t count, uint64_t address)
 {
-    bool mutex = i >= 2 && i + 3 <= count && is_mutex(&words[i]);
+    bool mutex = i >= 2 && i + MUTEX_BEHIND <= count && is_mutex(&words[i], ids->threads);
+    bool write = i >= 6 && i + WRITE_LOCK_BEHIND <= count && is_write_lock(&words[i], ids->threads);
     int result = 0;
-    if (mutex || (i >= 6 && i + 7 <= count && is_write_lock(&words[i])))
+    if (mutex || write)
         result = add(found, address + 4 * i, words[i]);
     if (!result && mutex && (words[i - 2] & FUTEX_TID_MASK) == words[i])
         result = add(found, address + 4 * (i - 2), words[i]);
@@ -130,7 +158,7 @@ static int look(const struct ids *ids, struct found *found, const uint32_t *word
     for (size_t i = 0; i + 1 < count && !result; i += 2) {
         uint32_t lock = words[i + 1] & MUSL_OWNER;
         if (ids->glibc && is_id(ids, words[i]))
-            result = look_at_owner(found, words, i, count, address);
+            result = look_at_owner(ids, found, words, i, count, address);
         if (!ids->glibc && is_id(ids, lock) && i + 10 <= count && is_musl_mutex(&words[i + 1]))
             result = add(found, address + 4 * (i + 1), lock);
     }
