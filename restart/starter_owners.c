@@ -114,14 +114,42 @@ static bool is_write_lock(const uint32_t *owner, uint32_t threads)
 }
 #define WRITE_LOCK_BEHIND 7
 
-/* musl's: the lock word itself names the owner; the mutex is in a list of its thread's. */
-static bool is_musl_mutex(const uint32_t *lock)
+static bool is_bytes(const struct image_run *run)
+{
+    return !(run->flags & IMAGE_RUN_GUARD);
+}
+
+/* The word at an address of the image; 0 when it was not stored. */
+static uint32_t word_at(const struct image *image, uint64_t address)
+{
+    for (size_t i = 0; i < image->map_count; i++) {
+        const struct image_map *m = &image->maps[i];
+        const struct image_run *run = image->runs + m->run, *last = run + m->runs;
+        for (; image->place[i] && run < last; run++)
+            if (is_bytes(run) && address >= run->address &&
+                address + 4 <= run->address + run->length)
+                return *(const uint32_t *)(image->place[i] + (address - m->start));
+    }
+    return 0;
+}
+
+/* Does a pointer stand there? */
+static bool is_link(const struct image *image, uint64_t address)
+{
+    uint64_t next =
+        address & 7 ? 0 : word_at(image, address) | (uint64_t)word_at(image, address + 4) << 32;
+    return next && !(next & 7);
+}
+
+/* musl's: the lock word itself names the owner; and the mutex is in a list of its thread's. (Or
+ * was: it is given to a thread that waits before that one puts it into its list.) */
+static bool is_musl_mutex(const struct image *image, const uint32_t *lock)
 {
     uint32_t type = lock[-1], waiters = lock[1], count = lock[4];
     uint64_t links[2];
     memcpy(links, lock + 5, sizeof links);
     return !(type & ~MUSL_TYPES) && type & MUSL_OWNED && waiters < COUNT_MAX && !lock[2] &&
-           !lock[3] && count < COUNT_MAX && links[0] && links[1] && !((links[0] | links[1]) & 7);
+           !lock[3] && count < COUNT_MAX && is_link(image, links[0]) && is_link(image, links[1]);
 }
 
 static int add(struct found *found, uint64_t address, uint32_t id)
@@ -151,26 +179,22 @@ static int look_at_owner(const struct ids *ids, struct found *found, const uint3
 }
 
 /* `count` words of memory that is `address` in the image. All structures are aligned to 8. */
-static int look(const struct ids *ids, struct found *found, const uint32_t *words, size_t count,
-                uint64_t address)
+static int look(const struct image *image, const struct ids *ids, struct found *found,
+                const uint32_t *words, size_t count, uint64_t address)
 {
     int result = 0;
     for (size_t i = 0; i + 1 < count && !result; i += 2) {
         uint32_t lock = words[i + 1] & MUSL_OWNER;
         if (ids->glibc && is_id(ids, words[i]))
             result = look_at_owner(ids, found, words, i, count, address);
-        if (!ids->glibc && is_id(ids, lock) && i + 10 <= count && is_musl_mutex(&words[i + 1]))
+        if (!ids->glibc && is_id(ids, lock) && i + 10 <= count &&
+            is_musl_mutex(image, &words[i + 1]))
             result = add(found, address + 4 * (i + 1), lock);
     }
     return result;
 }
 
 /* --- where to look: memory that was stored, as far as it is in one piece --- */
-
-static bool is_bytes(const struct image_run *run)
-{
-    return !(run->flags & IMAGE_RUN_GUARD);
-}
 
 static int look_at_map(const struct image *image, size_t index, const struct ids *ids,
                        struct found *found)
@@ -185,24 +209,10 @@ static int look_at_map(const struct image *image, size_t index, const struct ids
         if (end == start)
             run++;
         else
-            result = look(ids, found, (void *)(image->place[index] + (start - m->start)),
+            result = look(image, ids, found, (void *)(image->place[index] + (start - m->start)),
                           (end - start) / 4, start);
     }
     return result;
-}
-
-/* The word at an address of the image; 0 when it was not stored. */
-static uint32_t word_at(const struct image *image, uint64_t address)
-{
-    for (size_t i = 0; i < image->map_count; i++) {
-        const struct image_map *m = &image->maps[i];
-        const struct image_run *run = image->runs + m->run, *last = run + m->runs;
-        for (; image->place[i] && run < last; run++)
-            if (is_bytes(run) && address >= run->address &&
-                address + 4 <= run->address + run->length)
-                return *(const uint32_t *)(image->place[i] + (address - m->start));
-    }
-    return 0;
 }
 
 /* A thread of musl's has its id there. (What the kernel clears at its end is glibc's id of it, and

@@ -98,6 +98,9 @@ thread_ids() { find "/proc/$PID/task" -mindepth 1 -maxdepth 1 ! -name "$PID" -pr
     finish
 }
 
+@test "words that only look like locks of its threads are as they were" { goes_on decoys; }
+@test "words that only look like locks, musl" { goes_on musl/decoys; }
+
 # blocking: how many threads block the checkpoint signal
 blocking() { grep -cE '^SigBlk:.[4-7c-f]' <(cat "/proc/$PID"/task/*/status); }
 block_all='signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))'
