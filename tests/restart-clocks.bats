@@ -78,10 +78,10 @@ generations() {
 }
 
 # Each lands in another way to wait for a moment.
-@test "a program that waits for a moment by such a clock, ten times" {
+@test "a program that waits for a moment by such a clock, five times" {
     host_or_skip
     start_target clocks waits
-    for ((n = 0; n < 10; n++)); do
+    for ((n = 0; n < 5; n++)); do
         hijack
         random_moment 500
         checkpoint_exit
