@@ -431,7 +431,7 @@ static void map_library(void)
     char path[] = "/tmp/libhijack.so";
     int fd = open(path, O_CREAT | O_RDWR, 0644);
     if (fd < 0 || ftruncate(fd, 4096) ||
-        mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0) == MAP_FAILED)
+        mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0) == MAP_FAILED)
         _exit(1);
     unlink(path);
 }
