@@ -544,7 +544,7 @@ ends_there() {
     finish
 }
 @test "threads that are cancelled there" { ends_there threads; }
-@test "... musl" { ends_there musl/threads; }
+@test "threads that are cancelled there, musl" { ends_there musl/threads; }
 @test "signals from thread to thread there" { ends_there threads_signals; }
 @test "threads created and ended there" { ends_there storm; }
 @test "every synchronisation object there" { ends_there sync; }
