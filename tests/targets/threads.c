@@ -342,7 +342,6 @@ static void *begin_others(void *unused)
 
 #define SLACK 123456
 
-static volatile pid_t own_id;
 static volatile int own_ready, own_check, own_kicked, own_ticks, strange;
 static sem_t own_checked;
 static pthread_t own_thread;
