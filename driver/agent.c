@@ -8,12 +8,6 @@
 
 /* --- loading --- */
 
-static bool is_library(const struct mapping *m)
-{
-    const char *name = strrchr(m->path, '/');
-    return name && strcmp(name + 1, LOAD_LIBRARY) == 0;
-}
-
 /* The first mapping of the library's file, or NULL: also of one whose loading was cut short. Who
  * maps the file to read it has no executable one. */
 static const struct mapping *first_mapping(const struct target *target)
@@ -21,7 +15,7 @@ static const struct mapping *first_mapping(const struct target *target)
     const struct mapping *first = NULL;
     for (size_t i = 0; i < target->maps.count; i++) {
         const struct mapping *m = &target->maps.at[i];
-        if (!is_library(m))
+        if (!load_is_library(m->path))
             continue;
         if (!first || m[-1].end != m->start || m[-1].inode != m->inode)
             first = m;

@@ -3,6 +3,12 @@
 
 #include "driver/load.h"
 
+bool load_is_library(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash && strcmp(slash + 1, LOAD_LIBRARY) == 0;
+}
+
 const struct loader *load_named(const char *name)
 {
     static const struct loader *const loaders[] = {&loader_map, &loader_dlopen};

@@ -18,6 +18,8 @@
 #include "stubs/record.h"
 
 #define LOAD_LIBRARY "libhijack.so"
+/* Whether a file of that name, with its directory, is the library's. */
+bool load_is_library(const char *path);
 
 struct loader {
     const char *name;

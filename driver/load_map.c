@@ -232,9 +232,8 @@ static int load(struct target *target, const char *library, struct hijack_record
 /* A descriptor of the library's file is ours, from a load that was cut short. */
 static int find_descriptor(void *context, int fd, const char *target)
 {
-    const char *name = strrchr(target, '/');
     int *found = context;
-    *found = name && strcmp(name + 1, LOAD_LIBRARY) == 0 ? fd : -1;
+    *found = load_is_library(target) ? fd : -1;
     return *found >= 0;
 }
 

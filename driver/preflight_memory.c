@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "driver/findings.h"
+#include "driver/load.h"
 #include "driver/objects.h"
 #include "shadow/control.h"
 #include "stubs/agent.h"
@@ -129,12 +130,6 @@ static bool begins(const char *text, const char *with)
     return !strncmp(text, with, strlen(with));
 }
 
-static bool names_library(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash && !strcmp(slash + 1, "libhijack.so");
-}
-
 /* Of a file that was removed, or of memory that stands for it since a restart, a checkpoint takes
  * the contents along if nobody else has them. */
 static bool is_removed_file(const struct preflight *p, const struct mapping *m)
@@ -198,7 +193,7 @@ void preflight_mappings(struct preflight *p)
     bool seen[ODD_MAPPINGS] = {false}, hijacked = false;
     for (size_t i = 0; i < p->maps.count; i++) {
         check_mapping(p, &p->maps.at[i], seen);
-        hijacked |= p->maps.at[i].execute && names_library(p->maps.at[i].path);
+        hijacked |= p->maps.at[i].execute && load_is_library(p->maps.at[i].path);
     }
     if (hijacked)
         refuse(p, "hijacked", "process %d is hijacked already; to undo that: gdb-hijack release %d",

@@ -41,45 +41,30 @@ static void set_purpose(struct target *target, enum safepoint_purpose otherwise)
         target->own_signal = params.signal;
 }
 
-/* Does a word of the stack lie between these two symbols of the library? */
-static bool is_between(const struct target *target, const char *from, const char *to,
-                       const taddr *places, size_t count)
+/* By what on the stack the library is known to be at work, or to be gone back to: return addresses
+ * of stubs and net; a stub of a MASK function (stubs/entry.h) or the way to a handler
+ * (stubs/actions.h), or a handler of the program's that came upon either. */
+static const struct {
+    const char *begin, *end; /* end NULL: one address */
+} ways_back[] = {
+    {"hijack_in_stub", NULL},
+    {"hijack_in_net", NULL},
+    {"hijack_in_mask", "hijack_in_mask_end"},
+    {"actions_relay", "actions_relay_end"},
+};
+
+static bool leads_back(const struct target *target, const taddr *places, size_t count)
 {
     const struct object *agent = objects_named(target->objects, LOAD_LIBRARY);
-    taddr begin, end;
-    if (!agent || !object_symbol(target->objects, agent, from, &begin) ||
-        !object_symbol(target->objects, agent, to, &end))
-        return false;
-    for (size_t i = 1; i < count; i++)
-        if (places[i] - begin < end - begin)
-            return true;
-    return false;
-}
-
-/* A stub of a MASK function (stubs/entry.h), or a handler of the program's that came upon it. */
-static bool is_in_mask(const struct target *target, const taddr *places, size_t count)
-{
-    return is_between(target, "hijack_in_mask", "hijack_in_mask_end", places, count);
-}
-
-/* A handler of the program's that came upon the way to another one (stubs/actions.h), when I/O was
- * remote. */
-static bool is_in_relay(const struct target *target, const taddr *places, size_t count)
-{
-    return is_between(target, "actions_relay", "actions_relay_end", places, count);
-}
-
-/* The places on the stack by which stubs and net are known to be at work. */
-static bool is_in_call(const struct target *target, const taddr *places, size_t count)
-{
-    static const char *const names[] = {"hijack_in_stub", "hijack_in_net"};
-    const struct object *agent = objects_named(target->objects, LOAD_LIBRARY);
-    taddr address;
-    for (size_t n = 0; agent && n < sizeof names / sizeof *names; n++) {
-        if (!object_symbol(target->objects, agent, names[n], &address))
+    for (size_t n = 0; agent && n < sizeof ways_back / sizeof *ways_back; n++) {
+        taddr begin, end;
+        if (!object_symbol(target->objects, agent, ways_back[n].begin, &begin))
+            continue;
+        end = begin + 1;
+        if (ways_back[n].end && !object_symbol(target->objects, agent, ways_back[n].end, &end))
             continue;
         for (size_t i = 1; i < count; i++)
-            if (places[i] == address)
+            if (places[i] - begin < end - begin)
                 return true;
     }
     return false;
@@ -97,8 +82,7 @@ int undo_unsafe(void *context, const struct target *target, const taddr *places,
     }
     if (peek_record(target, &record) < 0)
         return 0;
-    if (is_in_call(target, places, count) || is_in_mask(target, places, count) ||
-        is_in_relay(target, places, count)) {
+    if (leads_back(target, places, count)) {
         snprintf(reason, SAFEPOINT_REASON, "in a call that waits in our code");
         return 1;
     }
@@ -265,7 +249,7 @@ static int undo_with_new_gdb(struct target *target, struct failure *f)
     set_purpose(target, target->purpose);
     int code = target_retake(target, HIJACK_SAFE_POINT_MS, undo_unsafe, NULL, f);
     if (code == 0)
-        code = find_place(target, f);
+        code = refuse_remote(target, f);
     if (code == 0)
         code = target_serve(target, find_place, target, f);
     if (code == 0)

@@ -126,20 +126,25 @@ ssize_t __wrap_recv(int fd, void *to, size_t size, int flags)
     return got;
 }
 
-/* The first `size` bytes of a message. */
+/* The first `size` bytes of a message, as parts; returns how many these are. */
+static size_t cut_short(const struct msghdr *message, size_t size, struct iovec *parts)
+{
+    size_t count = 0;
+    for (; count < message->msg_iovlen && size; count++) {
+        parts[count] = message->msg_iov[count];
+        if (parts[count].iov_len > size)
+            parts[count].iov_len = size;
+        size -= parts[count].iov_len;
+    }
+    return count;
+}
+
 static ssize_t send_part(int fd, const struct msghdr *message, size_t size, int flags)
 {
     struct iovec parts[64];
     struct msghdr part = *message;
     part.msg_iov = parts;
-    part.msg_iovlen = 0;
-    for (size_t i = 0; i < message->msg_iovlen && size; i++) {
-        parts[i] = message->msg_iov[i];
-        if (parts[i].iov_len > size)
-            parts[i].iov_len = size;
-        size -= parts[i].iov_len;
-        part.msg_iovlen++;
-    }
+    part.msg_iovlen = cut_short(message, size, parts);
     return part.msg_iovlen ? __real_sendmsg(fd, &part, flags) : 0;
 }
 
@@ -157,15 +162,9 @@ static int is_door(int fd)
 static void write_down(int number, const struct msghdr *message, size_t size)
 {
     uint32_t head[2] = {(uint32_t)number, (uint32_t)size};
-    struct iovec parts[8] = {{head, sizeof head}};
-    int fd = is_door(number) ? open(heard, O_WRONLY | O_APPEND | O_CLOEXEC) : -1, count = 1;
-    for (size_t i = 0; i < message->msg_iovlen && size && count < 8; i++, count++) {
-        parts[count] = message->msg_iov[i];
-        if (parts[count].iov_len > size)
-            parts[count].iov_len = size;
-        size -= parts[count].iov_len;
-    }
-    if (fd >= 0 && writev(fd, parts, count) < 0)
+    struct iovec parts[1 + 64] = {{head, sizeof head}};
+    int fd = is_door(number) ? open(heard, O_WRONLY | O_APPEND | O_CLOEXEC) : -1;
+    if (fd >= 0 && writev(fd, parts, 1 + (int)cut_short(message, size, parts + 1)) < 0)
         perror(heard);
     if (fd >= 0)
         __real_close(fd);
