@@ -182,14 +182,14 @@ int agent_call(struct target *target, const char *function, int64_t *result, str
     return code;
 }
 
-int agent_entry(struct target *target, long function, taddr home, taddr *stub, struct failure *f)
+int agent_write_homes(struct target *target, const taddr homes[FUNCTIONS], taddr *stubs,
+                      struct failure *f)
 {
-    taddr homes;
-    if (!agent_symbol(target, "entry_stubs", stub) || !agent_symbol(target, "entry_homes", &homes))
+    taddr address;
+    if (!agent_symbol(target, "entry_stubs", stubs) ||
+        !agent_symbol(target, "entry_homes", &address))
         return no_symbol("entry_homes", f);
-    *stub += ENTRY_SIZE * (taddr)function;
-    return inferior_write(target->inferior, homes + (taddr)function * sizeof home, &home,
-                          sizeof home, f);
+    return inferior_write(target->inferior, address, homes, FUNCTIONS * sizeof *homes, f);
 }
 
 /* --- from outside --- */

@@ -13,6 +13,7 @@
 #include "driver/target.h"
 #include "shadow/control.h"
 #include "stubs/agent.h"
+#include "stubs/calls.h"
 #include "stubs/record.h"
 
 /* Loads the library and completes its record. */
@@ -48,8 +49,10 @@ int agent_find_shadow(pid_t pid, struct control *c, struct control_status *statu
  * -errno. */
 int agent_call(struct target *target, const char *function, int64_t *result, struct failure *f);
 
-/* The address of the stub of a function (enum function_id), which is told where the original is
- * now. */
-int agent_entry(struct target *target, long function, taddr home, taddr *stub, struct failure *f);
+/* Tells the stubs that go on at home where the originals are now: an address for each function
+ * (enum function_id), or 0. *stubs is the first stub, from which the others are ENTRY_SIZE apart.
+ */
+int agent_write_homes(struct target *target, const taddr homes[FUNCTIONS], taddr *stubs,
+                      struct failure *f);
 
 #endif

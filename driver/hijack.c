@@ -21,6 +21,7 @@
 #include "driver/text.h"
 #include "driver/undo.h"
 #include "shadow/control.h"
+#include "stubs/entry.h"
 
 struct hijack {
     const struct hijack_options *options;
@@ -304,28 +305,32 @@ static int map_island(struct hijack *h, struct failure *f)
     return code;
 }
 
-/* A slot that leads to its stub at home, too, and where the stub goes on. */
-static int turn_to_stub(struct hijack *h, const struct replace_patch *patch, unsigned char *slot,
-                        struct failure *f)
+/* Where the stubs that go on at home do so. */
+static int write_homes(struct hijack *h, taddr *stubs, struct failure *f)
 {
-    uint64_t stub;
-    int code =
-        agent_entry(&h->target, patch->row - call_functions, patch->slot + JUMP_HOME, &stub, f);
-    memcpy(slot + JUMP_SWITCH, &stub, sizeof stub);
-    return code;
+    taddr homes[FUNCTIONS] = {0};
+    for (size_t i = 0; i < replace_count_slots(h->replace); i++) {
+        const struct replace_patch *patch = replace_at(h->replace, i);
+        if (call_goes_on(patch->row))
+            homes[patch->row - call_functions] = patch->slot + JUMP_HOME;
+    }
+    return agent_write_homes(&h->target, homes, stubs, f);
 }
 
+/* The slots of the MASK functions lead to their stubs at home, too. */
 static int write_island(struct hijack *h, struct failure *f)
 {
     static unsigned char slots[HIJACK_MAX_PATCHES * JUMP_SLOT];
     size_t count = replace_count_slots(h->replace);
-    int code = 0;
+    taddr stubs, stub;
+    int code = write_homes(h, &stubs, f);
     for (size_t i = 0; code == 0 && i < count; i++) {
         const struct replace_patch *patch = replace_at(h->replace, i);
         unsigned char *slot = slots + (patch->slot - h->island);
         memcpy(slot, patch->slot_bytes, JUMP_SLOT);
+        stub = stubs + ENTRY_SIZE * (taddr)(patch->row - call_functions);
         if (patch->row->how == FUNCTION_MASK)
-            code = turn_to_stub(h, patch, slot, f);
+            memcpy(slot + JUMP_SWITCH, &stub, sizeof stub);
     }
     return code < 0 ? code
                     : inferior_write(h->target.inferior, h->island, slots, count * JUMP_SLOT, f);

@@ -12,6 +12,8 @@ struct candidate {
 };
 
 struct candidates {
+    const struct objects *objects;
+    const struct object *object;
     struct candidate *list;
     size_t count, room;
 };
@@ -36,11 +38,19 @@ static int grow(struct candidates *all)
     return 0;
 }
 
+/* A stub that goes on at home knows one of its function, the default version. */
+static bool is_default(const struct candidates *all, const struct object_function *function)
+{
+    taddr address;
+    return !object_symbol(all->objects, all->object, function->name, &address) ||
+           address == function->address;
+}
+
 static int collect_one(void *context, const struct object_function *function)
 {
     struct candidates *all = context;
     const struct call_function *row = call_named(function->name);
-    if (!row)
+    if (!row || (call_goes_on(row) && !is_default(all, function)))
         return 0;
     if (all->count == all->room && grow(all) != 0)
         return -ENOMEM;
@@ -136,7 +146,7 @@ static struct replace *allocate(size_t count)
 int replace_plan(const struct objects *objects, const struct object *object, struct replace **out,
                  struct failure *f)
 {
-    struct candidates all = {0};
+    struct candidates all = {.objects = objects, .object = object};
     int error = collect(objects, object, &all, f);
     struct replace *r = error ? NULL : allocate(all.count);
     if (!error && !r)

@@ -42,14 +42,14 @@ static void set_purpose(struct target *target, enum safepoint_purpose otherwise)
 }
 
 /* By what on the stack the library is known to be at work, or to be gone back to: return addresses
- * of stubs and net; a stub of a MASK function (stubs/entry.h) or the way to a handler
+ * of stubs and net; a stub that goes on at home (stubs/entry.h) or the way to a handler
  * (stubs/actions.h), or a handler of the program's that came upon either. */
 static const struct {
     const char *begin, *end; /* end NULL: one address */
 } ways_back[] = {
     {"hijack_in_stub", NULL},
     {"hijack_in_net", NULL},
-    {"hijack_in_mask", "hijack_in_mask_end"},
+    {"hijack_at_home", "hijack_at_home_end"},
     {"actions_relay", "actions_relay_end"},
 };
 

@@ -201,11 +201,11 @@ struct image_process {
     int32_t padding;
 };
 
-/* A word of memory that is the id of the thread that holds a lock. */
+/* A word of memory that looks like the id of the thread that holds a lock. */
 struct resume_owner {
     uint64_t address;
     int32_t then;
-    int32_t padding;
+    uint32_t offset; /* in the lock */
 };
 
 /* What the restart library hands to resume_entry(). */

@@ -10,8 +10,10 @@
 #include "restart/resume_arch.h"
 #include "restart/resume_threads.h"
 #include "stubs/agent.h"
+#include "stubs/entry.h"
 #include "stubs/mem.h"
 #include "stubs/net.h"
+#include "stubs/owners.h"
 #include "stubs/raw.h"
 #include "stubs/remote.h"
 #include "stubs/thread.h"
@@ -46,14 +48,11 @@ int resume_peek(uint64_t address, void *to, size_t size)
     return raw(SYS_process_vm_readv, raw(SYS_getpid), &here, 1, &there, 1, 0) == (long)size;
 }
 
-/* Puts a new id where the old one stands, its flags kept. */
+/* As owners_change(), of a word that may not be there. */
 static int change_id(uint64_t address, int32_t then, int32_t now)
 {
     uint32_t word;
-    if (!resume_peek(address, &word, sizeof word) || (int32_t)(word & FUTEX_TID_MASK) != then)
-        return 0;
-    *(volatile uint32_t *)address = (word & ~(uint32_t)FUTEX_TID_MASK) | (uint32_t)now;
-    return 1;
+    return resume_peek(address, &word, sizeof word) && owners_change(address, then, now);
 }
 
 /* A mutex of the robust list: its lock word, and glibc's __owner two words behind. */
@@ -144,13 +143,36 @@ int32_t resume_thread_now(int32_t then)
     return 0;
 }
 
-void resume_owners(const struct resume_owner *owners, uint64_t count)
+/* What a thread waits at in the kernel is a lock, if it was taken for one; and the kernel reads who
+ * owns a priority inheriting one. */
+static void settle_waiters(void)
 {
-    for (const struct resume_owner *o = owners; o < owners + count; o++) {
+    for (unsigned i = 0; i < p->thread_count; i++) {
+        uint64_t word = resume_arch_waits_at(program_frame(thread(i)));
+        if (word)
+            owners_settle_word(word), owners_settle(word);
+    }
+}
+
+/* Where a lock function of libc's could not be given its jump, changing what looks like a lock is
+ * all that can be done. */
+void resume_owners(const struct resume_owner *found, uint64_t count)
+{
+    const bool locks = entry_has_locks();
+    owners_renumber(resume_thread_now);
+    for (const struct resume_owner *o = found; o < found + count; o++) {
         int32_t now = resume_thread_now(o->then);
-        if (now && now != o->then)
+        if (!now || now == o->then)
+            continue;
+        if (locks)
+            owners_note(o->address - o->offset, o->offset, o->then, now);
+        else
             change_id(o->address, o->then, now);
     }
+    if (!owners.count)
+        return;
+    settle_waiters();
+    entry_refresh();
 }
 
 /* --- a thread's state --- */

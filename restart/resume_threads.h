@@ -7,8 +7,8 @@
  *
  * Ids: each thread gets its old id where the kernel lets us choose (clone3(set_tid): root, or
  * CAP_CHECKPOINT_RESTORE) and it is free. A thread that gets another one has it written where libc
- * keeps it, and into the locks that it holds: robust mutexes by its list of them, others where the
- * starter has found them.
+ * keeps it, and into the robust mutexes that it holds, by its list of them; other locks that it
+ * holds get it when they are used next (stubs/owners.h).
  */
 #ifndef RESTART_RESUME_THREADS_H
 #define RESTART_RESUME_THREADS_H
@@ -21,8 +21,9 @@
 uint64_t resume_threads(const struct resume_handover *handover);
 void resume_threads_go(void);
 
-/* Writes the new ids into locks that are held. After resume_threads(). */
-void resume_owners(const struct resume_owner *owners, uint64_t count);
+/* Notes what looks like locks that are held under an old id (stubs/owners.h). After
+ * resume_threads(). */
+void resume_owners(const struct resume_owner *found, uint64_t count);
 
 /* Reads memory that may not be there; 0 then. */
 int resume_peek(uint64_t address, void *to, size_t size);

@@ -5,6 +5,7 @@
 
 #include "stubs/agent.h"
 #include "stubs/handler.h"
+#include "stubs/owners.h"
 #include "stubs/raw.h"
 #include "stubs/remote.h"
 #include "stubs/thread.h"
@@ -60,6 +61,7 @@ HIJACK_EXPORT long hijack_stop(void)
 {
     struct kernel_action none = {.handler = (uintptr_t)SIG_IGN}, old;
     long result = action(NULL, &old);
+    owners_settle_rest();
     if (remote.mode == REMOTE_OFF)
         remote_thread_free();
     if (result < 0 || old.handler != (uintptr_t)handler_entry)

@@ -22,6 +22,7 @@
 #include <mqueue.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -178,6 +179,7 @@ enum function_how {
     FUNCTION_ERRNUM, /* 0, or the error number itself */
     FUNCTION_BY_NET, /* does more than the call: goes on in libc, and the net catches the call */
     FUNCTION_MASK,   /* likewise; and at home its stub guards the checkpoint signal (entry.h) */
+    FUNCTION_LOCK,   /* likewise; and after a restart its stub settles who owns a lock (owners.h) */
 };
 
 struct call_function {
@@ -197,6 +199,12 @@ struct call_function {
 static inline int call_has_stub(const struct call_function *function)
 {
     return function->how < FUNCTION_BY_NET;
+}
+
+/* Whether its stub goes on in the function: it has one address then, of its default version. */
+static inline bool call_goes_on(const struct call_function *function)
+{
+    return function->how > FUNCTION_BY_NET;
 }
 
 #define FUNCTION(id, ...) FUNCTION_ID_##id,

@@ -4,6 +4,7 @@
 
 #include "stubs/agent.h"
 #include "stubs/entry.h"
+#include "stubs/owners.h"
 #include "stubs/raw.h"
 #include "stubs/record.h"
 #include "stubs/remote.h"
@@ -80,6 +81,10 @@ struct entry_result entry_main(unsigned function, long *args)
     uint64_t mask, all = REMOTE_ALL;
     struct remote_call call = {.number = row->number, .mask = &mask};
     map_arguments(row, args, call.args);
+    if (row->how == FUNCTION_LOCK) {
+        owners_settle((uint64_t)call.args[0]);
+        return (struct entry_result){0, entry_homes[function]};
+    }
     raw(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof mask);
     long result = remote_call(&call);
     if (call.again)
@@ -93,6 +98,8 @@ static int has_stub(const struct call_function *row, enum entry_way way)
 {
     if (row->how == FUNCTION_MASK)
         return way == ENTRY_HOME;
+    if (row->how == FUNCTION_LOCK)
+        return owners.count != 0;
     if (way == ENTRY_HOME || !hijack_params.errno_location || !call_has_stub(row))
         return 0;
     return row->how != FUNCTION_POINT || way == ENTRY_STUBS;
@@ -106,8 +113,11 @@ static void turn(const struct hijack_patch *patch, uint64_t slot, enum entry_way
                    : slot + JUMP_HOME;
 }
 
+static enum entry_way current = ENTRY_HOME;
+
 long entry_switch(enum entry_way way)
 {
+    current = way;
     const struct hijack_record *r = &hijack_record;
     long result = raw(SYS_mprotect, r->island, r->island_size, PROT_READ | PROT_WRITE | PROT_EXEC);
     if (result)
@@ -115,4 +125,22 @@ long entry_switch(enum entry_way way)
     for (uint32_t i = 0; !result && i < r->patch_count; i++)
         turn(&r->patches[i], r->island + i * JUMP_SLOT, way);
     return result ? result : raw(SYS_mprotect, r->island, r->island_size, PROT_READ | PROT_EXEC);
+}
+
+long entry_refresh(void)
+{
+    return entry_switch(current);
+}
+
+/* musl has some of the others only. */
+bool entry_has_locks(void)
+{
+    static const unsigned needed[] = {
+        FUNCTION_ID_mutex_lock,    FUNCTION_ID_mutex_trylock, FUNCTION_ID_mutex_timedlock,
+        FUNCTION_ID_mutex_unlock,  FUNCTION_ID_cond_wait,     FUNCTION_ID_cond_timedwait,
+        FUNCTION_ID_rwlock_rdlock, FUNCTION_ID_rwlock_wrlock, FUNCTION_ID_rwlock_unlock};
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
+        if (!entry_homes[needed[i]])
+            return false;
+    return true;
 }

@@ -11,17 +11,23 @@
  * a signal mask is given a copy of it without the checkpoint signal; so a thread that blocks all
  * signals, and those that it makes, can still take part in a checkpoint. The stub makes no call
  * itself, and a mask without that signal never makes it take a frame.
+ *
+ * The LOCK rows lead to a stub, wherever I/O is, from a restart on that has left anything to settle
+ * in owners.h; it goes on in libc.
  */
 #ifndef STUBS_ENTRY_H
 #define STUBS_ENTRY_H
+
+#include <stdbool.h>
+#include <stdint.h>
 
 /* Of each function, in arch/ARCH/entry.S; ENTRY_SIZE bytes apart, in the order of enum function_id.
  */
 #define ENTRY_SIZE 16
 extern const unsigned char entry_stubs[];
 
-/* Where the original of a MASK function is: JUMP_HOME of its slot. Written by the driver, with the
- * island. */
+/* Where the original of a MASK or LOCK function is: JUMP_HOME of its slot. Written by the driver,
+ * with the island. */
 extern uintptr_t entry_homes[];
 
 /* Called by a stub with the function's arguments. Where `home` is not 0 the stub goes on there,
@@ -36,5 +42,11 @@ struct entry_result entry_main(unsigned function, long *args);
  * or -errno (mprotect). */
 enum entry_way { ENTRY_HOME, ENTRY_STUBS, ENTRY_STUBS_THREADED };
 long entry_switch(enum entry_way way);
+
+/* The same once more: there is something in owners.h now. As entry_switch(). */
+long entry_refresh(void);
+
+/* Do all of libc's lock functions come by here, if asked to? */
+bool entry_has_locks(void);
 
 #endif

@@ -41,6 +41,18 @@ as_root() {
 
 @test "every lock, held and fought for; signals, timers and attributes of one thread" { goes_on threads; }
 @test "the same, musl" { goes_on musl/threads; }
+
+# Locks that nobody has touched since the restart.
+released() {
+    start_target "$1"
+    hijack
+    restarted
+    release
+    finish
+}
+@test "every lock, held, when the program is released after a restart" { released threads; }
+@test "the same locks, released, musl" { released musl/threads; }
+
 @test "every synchronisation object, in use" { goes_on sync; }
 @test "every synchronisation object, in use, musl" { goes_on musl/sync; }
 @test "a thread blocked in each call" { leaves_and_comes threads_blocked; }

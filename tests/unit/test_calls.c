@@ -200,9 +200,9 @@ static void check_function(const struct call_function *function)
         assert_true(kind == ARG_NONE || kind >= ARG_NEXT);
         given += kind == ARG_NEXT || kind == ARG_CONST;
     }
-    if (count_arguments(function->args) > 0 && given != count_arguments(call->args))
-        fail_msg("%s gives %d arguments, %s takes %d", function->name, given, call->name,
-                 count_arguments(call->args));
+    int taken = function->how == FUNCTION_LOCK ? 1 : count_arguments(call->args);
+    if (count_arguments(function->args) > 0 && given != taken)
+        fail_msg("%s gives %d arguments, %s takes %d", function->name, given, call->name, taken);
 }
 
 static void test_functions_fit_their_call(void **state)

@@ -3,15 +3,15 @@
  *
  * hijack_in_stub is the address by which the mutator knows that a call is under way in us; so it does not stay behind on
  * the stack. Nor does that of a MASK stub, which is interrupted by handlers of the program's as any code is: so all words
- * on the stack from hijack_in_mask to hijack_in_mask_end, a handler's frame among them, mean that it is under way.
+ * on the stack from hijack_at_home to hijack_at_home_end, a handler's frame among them, mean that it is under way.
  */
 #define PARAMS_SIGNAL 8         /* offset in struct hijack_params */
 #define SIG_UNBLOCK   1
 #define SIGSET_SIZE        128       /* bytes of libc's sigset_t, of which the kernel reads 8 */
 
         .text
-        .globl  entry_stubs, hijack_in_stub, hijack_in_mask, hijack_in_mask_end
-        .hidden entry_main
+        .globl  entry_stubs, hijack_in_stub, hijack_at_home, hijack_at_home_end
+        .hidden entry_main, owners
         .protected entry_stubs, entry_homes, hijack_params /* the driver looks for them */
 
         .type   entry_common, @function
@@ -47,7 +47,7 @@ hijack_in_stub:
 /* (how, set, old): how is looked at as libc does, set read as libc does. */
         .balign 16
         .type   entry_mask, @function
-hijack_in_mask:
+hijack_at_home:
 entry_mask:
         lea     entry_homes(%rip), %r11
         mov     (%r11,%rax,8), %r11
@@ -68,8 +68,17 @@ entry_mask:
         add     $SIGSET_SIZE + 8, %rsp
         ret
 1:      jmp     *%r11
-hijack_in_mask_end:
         .size   entry_mask, . - entry_mask
+
+        .balign 16
+        .type   entry_lock, @function
+entry_lock:
+        cmpl    $0, owners(%rip)        /* count: first in struct owners */
+        jne     entry_common
+        lea     entry_homes(%rip), %r11
+        jmp     *(%r11,%rax,8)
+hijack_at_home_end:
+        .size   entry_lock, . - entry_lock
 
         .set    number, 0
         .macro  stub target=entry_common
@@ -92,6 +101,9 @@ hijack_in_mask_end:
         .endm
         .macro  stub_MASK
         stub    entry_mask
+        .endm
+        .macro  stub_LOCK
+        stub    entry_lock
         .endm
 
         .balign 16

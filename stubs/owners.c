@@ -1,0 +1,124 @@
+/* owners.c - see owners.h. */
+#include <errno.h>
+#include <sys/uio.h>
+
+#include "stubs/owners.h"
+#include "stubs/owners_look.h"
+#include "stubs/raw.h"
+
+struct owners owners;
+
+/* --- one word --- */
+
+int owners_change(uint64_t address, int32_t then, int32_t now)
+{
+    uint32_t *word = (uint32_t *)address, is = __atomic_load_n(word, __ATOMIC_RELAXED);
+    while ((int32_t)(is & FUTEX_TID_MASK) == then)
+        if (__atomic_compare_exchange_n(word, &is, (is & ~(uint32_t)FUTEX_TID_MASK) | (uint32_t)now,
+                                        0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+            return 1;
+    return 0;
+}
+
+/* The word first: who finds nothing written down goes on, and asks. */
+static void settle(struct owners_entry *e)
+{
+    int32_t then = __atomic_load_n(&e->then, __ATOMIC_ACQUIRE);
+    if (!then)
+        return;
+    owners_change(e->object + e->offset, then, e->now);
+    if (__atomic_exchange_n(&e->then, 0, __ATOMIC_ACQ_REL))
+        __atomic_sub_fetch(&owners.count, 1, __ATOMIC_RELAXED);
+}
+
+/* --- the table: by the lock's address, in the next free entry --- */
+
+static uint32_t first_of(uint64_t object)
+{
+    return (uint32_t)((object >> 3) * 0x9e3779b97f4a7c15ULL >> 32) % OWNERS_ROOM;
+}
+
+static uint32_t next_of(uint32_t i)
+{
+    return (i + 1) % OWNERS_ROOM;
+}
+
+int owners_note(uint64_t object, uint32_t offset, int32_t then, int32_t now)
+{
+    struct owners_entry *free = 0;
+    if (owners.count >= OWNERS_ROOM / 2)
+        return -ENOSPC;
+    for (uint32_t n = 0, i = first_of(object); n < OWNERS_ROOM; n++, i = next_of(i)) {
+        struct owners_entry *e = &owners.at[i];
+        if (e->then && e->object == object && e->offset == offset)
+            return 0; /* from an earlier restart: the word is not changed yet */
+        if (!e->then && !free)
+            free = e;
+        if (!e->object)
+            break;
+    }
+    *free = (struct owners_entry){object, offset, then, now, 0};
+    owners.count++;
+    return 0;
+}
+
+void owners_renumber(int32_t (*now_of)(int32_t then))
+{
+    for (struct owners_entry *e = owners.at; e < owners.at + OWNERS_ROOM; e++) {
+        if (!e->then)
+            continue;
+        e->now = now_of(e->now);
+        if (e->now && e->now != e->then)
+            continue;
+        e->then = 0;
+        owners.count--;
+    }
+    if (!owners.count)
+        memset(owners.at, 0, sizeof owners.at);
+}
+
+void owners_settle(uint64_t object)
+{
+    for (uint32_t n = 0, i = first_of(object); n < OWNERS_ROOM; n++, i = next_of(i)) {
+        if (!owners.at[i].object)
+            return;
+        if (owners.at[i].object == object)
+            settle(&owners.at[i]);
+    }
+}
+
+void owners_settle_word(uint64_t address)
+{
+    for (struct owners_entry *e = owners.at; e < owners.at + OWNERS_ROOM; e++)
+        if (e->then && e->object + e->offset == address)
+            settle(e);
+}
+
+/* --- the end --- */
+
+static int read_words(uint64_t address, uint32_t *to, size_t count)
+{
+    struct iovec here = {to, 4 * count}, there = {(void *)address, 4 * count};
+    return raw(SYS_process_vm_readv, raw(SYS_getpid), &here, 1, &there, 1, 0) == (long)(4 * count);
+}
+
+static int looks_like_lock(const struct owners_entry *e)
+{
+    uint32_t words[OWNERS_RWLOCK];
+    switch (e->offset / 4) {
+    case OWNERS_RWLOCK_OWNER:
+        return read_words(e->object, words, OWNERS_RWLOCK) &&
+               owners_rwlock(words, OWNERS_COUNT_MAX);
+    case OWNERS_MUSL_OWNER:
+        return read_words(e->object, words, OWNERS_MUSL) && owners_musl(words);
+    default:
+        return read_words(e->object, words, OWNERS_MUTEX) && owners_mutex(words, OWNERS_COUNT_MAX);
+    }
+}
+
+void owners_settle_rest(void)
+{
+    for (struct owners_entry *e = owners.at; e < owners.at + OWNERS_ROOM; e++)
+        if (e->then && looks_like_lock(e))
+            owners_settle(e->object); /* of its words none without the others */
+}
