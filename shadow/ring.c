@@ -10,18 +10,21 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "shadow/execute.h"
 #include "stubs/ring.h"
 
-#define TOGETHER 256 /* records in one write */
+#define TOGETHER  256 /* records in one write */
+#define LINGER_NS 50000
 
 static struct ring *ring; /* NULL: none */
 static uint64_t taken;    /* our own count: the program could change `tail` */
@@ -165,11 +168,29 @@ static bool is_current(const struct ring *r)
     return current;
 }
 
+static bool is_empty(const struct ring *r)
+{
+    return __atomic_load_n(&r->head, __ATOMIC_SEQ_CST) == r->tail;
+}
+
+/* Who writes does so again: to be waked takes both ends longer than most programs need to. */
+static void linger(const struct ring *r)
+{
+    struct timespec began, now;
+    clock_gettime(CLOCK_MONOTONIC, &began);
+    do {
+        sched_yield();
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while (is_empty(r) &&
+             (now.tv_sec - began.tv_sec) * 1000000000 + now.tv_nsec - began.tv_nsec < LINGER_NS);
+}
+
 /* Until something is in the ring, or it is not the ring any more. */
 static void await(struct ring *r)
 {
+    linger(r);
     __atomic_store_n(&r->asleep, 1, __ATOMIC_SEQ_CST);
-    if (is_current(r) && __atomic_load_n(&r->head, __ATOMIC_SEQ_CST) == r->tail)
+    if (is_current(r) && is_empty(r))
         syscall(SYS_futex, &r->asleep, FUTEX_WAIT, 1, NULL);
 }
 

@@ -9,6 +9,8 @@
 #include "stubs/mem.h"
 #include "stubs/policy.h"
 #include "stubs/queue.h"
+#include "stubs/quick.h"
+#include "stubs/readable.h"
 #include "stubs/raw.h"
 #include "stubs/thread.h"
 
@@ -383,12 +385,15 @@ void behind_done(struct remote_call *call, const struct behind_part *part)
 
 void behind_settle(struct remote_call *call)
 {
+    quick_epoch++;
     ahead_settle_all(call);
     queue_end(call);
 }
 
 void behind_forget(void)
 {
+    quick_epoch++;
+    readable_forget();
     ahead_reset();
     memset(&behind, 0, sizeof behind);
 }

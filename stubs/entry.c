@@ -5,6 +5,7 @@
 #include "stubs/agent.h"
 #include "stubs/entry.h"
 #include "stubs/owners.h"
+#include "stubs/quick.h"
 #include "stubs/raw.h"
 #include "stubs/record.h"
 #include "stubs/remote.h"
@@ -79,14 +80,17 @@ struct entry_result entry_main(unsigned function, long *args)
 {
     const struct call_function *row = &functions[function];
     uint64_t mask, all = REMOTE_ALL;
+    long result;
     struct remote_call call = {.number = row->number, .mask = &mask};
     map_arguments(row, args, call.args);
     if (row->how == FUNCTION_LOCK) {
         owners_settle((uint64_t)call.args[0]);
         return (struct entry_result){0, entry_homes[function]};
     }
+    if ((result = quick_write(row->number, call.args)))
+        return (struct entry_result){result, 0};
     raw(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof mask);
-    long result = remote_call(&call);
+    result = remote_call(&call);
     if (call.again)
         unmap_arguments(row, call.args, args);
     raw(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof mask);

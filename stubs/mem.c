@@ -6,6 +6,10 @@ void *memcpy(void *restrict to, const void *restrict from, size_t n)
 {
     char *t = to;
     const char *f = from;
+    for (uint64_t word; n >= sizeof word; n -= sizeof word, t += sizeof word, f += sizeof word) {
+        __builtin_memcpy(&word, f, sizeof word);
+        __builtin_memcpy(t, &word, sizeof word);
+    }
     while (n--)
         *t++ = *f++;
     return to;

@@ -9,6 +9,7 @@
 #include "stubs/mem.h"
 #include "stubs/queue.h"
 #include "stubs/raw.h"
+#include "stubs/readable.h"
 
 #define PATIENCE 1000 /* times that another thread may run while the ring is full */
 
@@ -18,26 +19,57 @@ static struct {
     struct ring_failure failures[RING_FAILURES]; /* of rings that are no more */
 } queue; /* zero at first: what is not needs to be written into the target */
 
+/* Where the ring is mapped. There is always something to be read: a quick write may be about to
+ * look at it when a checkpoint ends it. */
+static struct ring place __attribute__((aligned(4096)));
+
+static int map_place(int flags, long fd)
+{
+    const int prot = PROT_READ | PROT_WRITE;
+    return raw_failed(raw(SYS_mmap, &place, sizeof place, prot, flags | MAP_FIXED, fd, 0));
+}
+
+static void clear_place(void)
+{
+    map_place(MAP_PRIVATE | MAP_ANONYMOUS, -1);
+}
+
 static struct ring *make_ring(void)
 {
-    long fd = raw(SYS_memfd_create, "gdb-hijack", 3 /* MFD_CLOEXEC | MFD_ALLOW_SEALING */), at = -1;
-    uint32_t size = sizeof(struct ring);
+    long fd = raw(SYS_memfd_create, "gdb-hijack", 3 /* MFD_CLOEXEC | MFD_ALLOW_SEALING */);
+    uint32_t size = sizeof place;
     if (raw_failed(fd))
         return NULL;
-    if (raw(SYS_ftruncate, fd, sizeof(struct ring)) == 0)
-        at = raw(SYS_mmap, 0, sizeof(struct ring), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    int one = (int)fd;
-    if (!raw_failed(at) && channel_ask_with(FRAME_RING, &size, sizeof size, &one) < 0) {
-        raw(SYS_munmap, at, sizeof(struct ring));
-        at = -1;
+    int one = (int)fd, failed = raw(SYS_ftruncate, fd, sizeof place) || map_place(MAP_SHARED, fd);
+    if (!failed && channel_ask_with(FRAME_RING, &size, sizeof size, &one) < 0) {
+        clear_place();
+        failed = 1;
     }
     raw(SYS_close, fd);
-    return raw_failed(at) ? NULL : (struct ring *)at;
+    return failed ? NULL : &place;
 }
 
 static void put(struct ring *r, uint64_t head, const void *from, size_t size)
 {
     memcpy(r->records + (head & (RING_SIZE - 1)), from, size);
+}
+
+static int read_data(void *to, const void *from, size_t size)
+{
+    if (remote.threaded || !readable_learned(from, size))
+        return remote_read(to, from, size);
+    memcpy(to, from, size);
+    return 0;
+}
+
+/* The head has been moved before the sleeper is looked for. */
+void queue_wake(struct ring *r)
+{
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (!__atomic_load_n(&r->asleep, __ATOMIC_SEQ_CST))
+        return;
+    __atomic_store_n(&r->asleep, 0, __ATOMIC_SEQ_CST);
+    raw(SYS_futex, &r->asleep, FUTEX_WAKE, 1);
 }
 
 /* Appends a record, its data straight from the program. 0, -EAGAIN: no room; -EFAULT. */
@@ -54,13 +86,10 @@ static int append(struct ring *r, const struct ring_record *record, const void *
         head += skip;
     }
     put(r, head, record, sizeof *record);
-    if (remote_read(r->records + (head & (RING_SIZE - 1)) + sizeof *record, from, record->size))
+    if (read_data(r->records + (head & (RING_SIZE - 1)) + sizeof *record, from, record->size))
         return -EFAULT;
     __atomic_store_n(&r->head, head + bytes, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&r->asleep, __ATOMIC_SEQ_CST)) {
-        __atomic_store_n(&r->asleep, 0, __ATOMIC_SEQ_CST);
-        raw(SYS_futex, &r->asleep, FUTEX_WAKE, 1);
-    }
+    queue_wake(r);
     return 0;
 }
 
@@ -70,6 +99,14 @@ static struct ring_failure *find_failure(struct ring_failure *list, int fd)
         if (__atomic_load_n(&list[i].error, __ATOMIC_ACQUIRE) && list[i].fd == fd)
             return &list[i];
     return NULL;
+}
+
+struct ring *queue_ready(int fd)
+{
+    struct ring *r = queue.ring;
+    return !r || __atomic_load_n(&r->failed, __ATOMIC_ACQUIRE) || find_failure(queue.failures, fd)
+               ? NULL
+               : r;
 }
 
 /* The shadow takes all that is in the ring before it does a call. */
@@ -144,8 +181,8 @@ void queue_end(struct remote_call *call)
         return;
     drain(call);
     keep_failures(queue.ring->failures);
-    raw(SYS_munmap, queue.ring, sizeof *queue.ring);
     queue.ring = NULL;
+    clear_place();
 }
 
 void queue_forget_failures(void)

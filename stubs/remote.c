@@ -10,7 +10,9 @@
 #include "stubs/mem.h"
 #include "stubs/net.h"
 #include "stubs/paths.h"
+#include "stubs/quick.h"
 #include "stubs/raw.h"
+#include "stubs/readable.h"
 #include "stubs/remote.h"
 #include "stubs/shared.h"
 #include "stubs/thread.h"
@@ -482,8 +484,10 @@ long remote_call(struct remote_call *call)
     const struct call *row =
         call->number >= 0 && call->number < CALLS ? &calls[call->number] : calls;
     emulation *emulate;
+    quick_epoch++;
     if (call->number < 0 || call->number >= CALLS)
         return -ENOSYS;
+    readable_note_call(call->number, call->args);
     switch (remote.mode == REMOTE_OFF ? CALL_LOCAL : row->how) {
     case CALL_FORWARD:
         return remote_forward(call, call->number, call->args);

@@ -86,6 +86,39 @@ assert count["read"] <= 3 and count["lseek"] <= 6 and sum(count.values()) < 150,
 PY
 }
 
+# Checkpoints come in between, too, and so does home. Handlers leave by longjmp: the hijack is made before.
+quick() {
+    start_target "$1"
+    for ((n = 0; n < 3; n++)); do
+        expect 0 gdb_hijack -q --remote-io --io '*.buf=buffer' "$PID"
+        checkpoint
+        expect 0 gdb_hijack -q --local-io "$PID"
+    done
+    expect 0 gdb_hijack -q --remote-io --io '*.buf=buffer' "$PID"
+    checkpoint
+    finish
+}
+@test "buffered: small writes, from a handler in between, left by longjmp, from memory that is gone" { quick quick; }
+@test "buffered: the same, musl" { quick musl/quick; }
+
+@test "buffered: a small write of a program with one thread makes no system call" {
+    start "$PYTHON" -c '
+import os
+f = os.open("k.buf", os.O_WRONLY | os.O_CREAT)
+open(os.environ["READY"], "w").close()
+while not os.path.exists("stop"):
+    for i in range(2000): os.write(f, b"%07d\n" % i)'
+    wait_until test -e "$DIR/ready"
+    expect 0 gdb_hijack -q --remote-io --io '*.buf=buffer' "$PID"
+    before=$(stat -c %s "$DIR/k.buf")
+    timeout -s INT 2 strace -f -c -e trace=rt_sigprocmask,process_vm_readv -o "$DIR/counted" -p "$PID" 2>/dev/null || true
+    records=$((($(stat -c %s "$DIR/k.buf") - before) / 8))
+    calls=$(awk '$NF == "total" { print $4 }' "$DIR/counted")
+    [ "$records" -gt 10000 ] && [ "${calls:-0}" -lt $((records / 5)) ] || complain "$calls calls for $records records"
+    touch "$DIR/stop"
+    ends_with 0
+}
+
 @test "buffered: what was written is there although the program is killed" {
     start "$PYTHON" -c '
 import os, time
