@@ -160,9 +160,11 @@ static int fill_params(struct hijack *h, struct failure *f)
 
 static int prepare(struct hijack *h, struct failure *f)
 {
-    int code = refuse_unfit(h, f);
+    int code = target_start_gdb(&h->target, h->options->pid, h->options->trace, f);
     if (code == 0)
-        code = target_open(&h->target, h->options->pid, h->options->trace, f);
+        code = refuse_unfit(h, f);
+    if (code == 0)
+        code = target_look(&h->target, f);
     h->target.patience_ms = h->options->safe_point_ms;
     if (code == 0 && agent_loaded(&h->target))
         code = fail(f, -EEXIST,
@@ -172,9 +174,12 @@ static int prepare(struct hijack *h, struct failure *f)
     if (code == 0)
         code = plan_replacement(h, f);
     if (code == 0)
-        code = tdesc_syscalls_load(inferior_data_directory(h->target.inferior), arch.gdb_name,
-                                   &h->syscalls, f);
-    return code < 0 ? code : fill_params(h, f);
+        code = fill_params(h, f);
+    if (code == 0)
+        code = target_await_gdb(&h->target, f);
+    return code < 0 ? code
+                    : tdesc_syscalls_load(inferior_data_directory(h->target.inferior),
+                                          arch.gdb_name, &h->syscalls, f);
 }
 
 /* --- the steps --- */
@@ -305,13 +310,23 @@ static int map_island(struct hijack *h, struct failure *f)
     return code;
 }
 
+/* Lock functions are of use to the stubs only if all come by there. */
+static bool locks_refused(const struct hijack *h)
+{
+    for (size_t i = 0; i < replace_refused(h->replace); i++)
+        if (replace_refusal_at(h->replace, i)->row->how == FUNCTION_LOCK)
+            return true;
+    return false;
+}
+
 /* Where the stubs that go on at home do so. */
 static int write_homes(struct hijack *h, taddr *stubs, struct failure *f)
 {
     taddr homes[FUNCTIONS] = {0};
+    const bool no_locks = locks_refused(h);
     for (size_t i = 0; i < replace_count_slots(h->replace); i++) {
         const struct replace_patch *patch = replace_at(h->replace, i);
-        if (call_goes_on(patch->row))
+        if (call_goes_on(patch->row) && !(no_locks && patch->row->how == FUNCTION_LOCK))
             homes[patch->row - call_functions] = patch->slot + JUMP_HOME;
     }
     return agent_write_homes(&h->target, homes, stubs, f);

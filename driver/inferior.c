@@ -91,7 +91,13 @@ static int set_up(struct inferior *inferior, const char *blank, struct failure *
     return 0;
 }
 
-int inferior_open(struct inferior **out, const char *blank, mi_trace *trace, struct failure *f)
+static int cannot_start(struct inferior *inferior, int code, struct failure *f)
+{
+    return fail(f, code, "cannot start gdb: %s",
+                inferior->mi ? mi_session_error(inferior->mi) : strerror(-code));
+}
+
+int inferior_start(struct inferior **out, mi_trace *trace, struct failure *f)
 {
     static const char *const argv[] = {"-iex", "set debuginfod enabled off", "-iex",
                                        "set auto-load no", NULL};
@@ -100,18 +106,20 @@ int inferior_open(struct inferior **out, const char *blank, mi_trace *trace, str
     *out = NULL;
     if (!inferior)
         return fail_errno(f, -ENOMEM, "cannot start gdb");
-    int code = mi_session_open(&inferior->mi, &options);
-    if (code < 0)
-        code = fail(f, code, "cannot start gdb: %s",
-                    inferior->mi ? mi_session_error(inferior->mi) : strerror(-code));
-    else
-        code = set_up(inferior, blank, f);
+    int code = mi_session_start(&inferior->mi, &options);
     if (code < 0) {
+        cannot_start(inferior, code, f);
         inferior_close(inferior);
         return code;
     }
     *out = inferior;
     return 0;
+}
+
+int inferior_await(struct inferior *inferior, const char *blank, struct failure *f)
+{
+    int code = mi_session_await(inferior->mi);
+    return code < 0 ? cannot_start(inferior, code, f) : set_up(inferior, blank, f);
 }
 
 void inferior_close(struct inferior *inferior)

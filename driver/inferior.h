@@ -1,12 +1,12 @@
 /*
  * inferior.h - the target, held still by gdb (GDB/MI through gdbmi/).
  *
- * The flow is: inferior_open(), inferior_attach(), read and write, inferior_continue(),
- * inferior_detach(), close. The same gdb can detach and attach again. What is done here is safe at
- * every moment against gdb's death: no breakpoint is ever inserted, the only registers ever written
- * are the program counter here, and the result of an interrupted call (threads.h), each in one
- * ptrace call that is right before and after; every write to memory of up to a page is one write(2)
- * to /proc/PID/mem. When gdb is gone (-EPIPE) the target runs by itself.
+ * The flow is: inferior_start(), inferior_await(), inferior_attach(), read and write,
+ * inferior_continue(), inferior_detach(), close. The same gdb can detach and attach again. What is
+ * done here is safe at every moment against gdb's death: no breakpoint is ever inserted, the only
+ * registers ever written are the program counter here, and the result of an interrupted call
+ * (threads.h), each in one ptrace call that is right before and after; every write to memory of up
+ * to a page is one write(2) to /proc/PID/mem. When gdb is gone (-EPIPE) the target runs by itself.
  *
  * How gdb is kept quick and harmless: it is given an empty executable (gdb-blank) and a sysroot
  * that does not exist, so that it reads no symbol file and, more important, finds no dynamic linker
@@ -25,9 +25,10 @@
 
 struct inferior;
 
-/* Starts a gdb with the settings above. `blank`: path of the empty executable. *out is NULL after a
- * failure. */
-int inferior_open(struct inferior **out, const char *blank, mi_trace *trace, struct failure *f);
+/* Starts a gdb, which takes its time; *out is NULL after a failure. Then waits for it, and gives it
+ * the settings above. `blank`: path of the empty executable. */
+int inferior_start(struct inferior **out, mi_trace *trace, struct failure *f);
+int inferior_await(struct inferior *inferior, const char *blank, struct failure *f);
 /* Ends gdb; a target still held is let go. NULL is accepted. */
 void inferior_close(struct inferior *inferior);
 

@@ -61,7 +61,8 @@ static char *slurp(pid_t pid, const char *name, struct failure *f)
     return NULL;
 }
 
-/* The name stands in parentheses and may itself hold ") ": the last parenthesis ends it. */
+/* The name stands in parentheses and may itself hold ") ": the last parenthesis ends it. The start
+ * time is as shown here: control_start_time(). */
 static int read_stat(const char *text, struct proc_info *p)
 {
     const char *open = strchr(text, '('), *close = strrchr(text, ')');
@@ -79,7 +80,7 @@ static int read_stat(const char *text, struct proc_info *p)
     p->process_group = group;
     p->session = session;
     p->threads = threads;
-    p->start_time = control_start_time(start);
+    p->start_time = start;
     p->kernel_thread = flags & KERNEL_THREAD_FLAG;
     p->exiting = flags & EXITING_FLAG;
     return 0;
@@ -192,6 +193,7 @@ int proc_read(pid_t pid, struct proc_info *out, struct failure *f)
     free(stat_text);
     if (bad)
         return fail(f, bad, "cannot understand \"/proc/%d/stat\"", (int)pid);
+    out->start_time = control_start_time(out->start_time);
     char *status = slurp(pid, "status", f);
     if (!status)
         return f->code;
@@ -213,7 +215,7 @@ int proc_start_time(pid_t pid, uint64_t *out, struct failure *f)
         return f->code;
     int bad = read_stat(text, &p);
     free(text);
-    *out = p.start_time;
+    *out = control_start_time(p.start_time);
     return bad ? fail(f, bad, "cannot understand \"/proc/%d/stat\"", (int)pid) : 0;
 }
 

@@ -36,13 +36,6 @@ int target_look_again(struct target *target, struct failure *f)
     return objects_open(target->info.pid, &target->maps, &target->objects, f);
 }
 
-static int start_gdb(struct target *target, struct failure *f)
-{
-    char blank[FILES_PATH_MAX];
-    int code = files_find("gdb-blank", blank, f);
-    return code < 0 ? code : inferior_open(&target->inferior, blank, target->trace, f);
-}
-
 /* The auxiliary vector tells one exec from the next: it has random addresses, the stack's among
  * them. */
 static uint64_t program_of(pid_t pid)
@@ -58,19 +51,39 @@ static uint64_t program_of(pid_t pid)
     return hash;
 }
 
-int target_open(struct target *target, pid_t pid, mi_trace *trace, struct failure *f)
+int target_start_gdb(struct target *target, pid_t pid, mi_trace *trace, struct failure *f)
 {
     memset(target, 0, sizeof *target);
+    target->info.pid = pid;
     target->trace = trace;
     target->program = program_of(pid); /* before all that is read of it */
+    return inferior_start(&target->inferior, trace, f);
+}
+
+int target_look(struct target *target, struct failure *f)
+{
+    const pid_t pid = target->info.pid;
     int code = proc_read(pid, &target->info, f);
     if (code == 0)
         code = target_look_again(target, f);
     if (code == 0)
         code = server_place(&target->server, pid, &target->maps, target->objects, f);
-    if (code == 0)
-        code = start_gdb(target, f);
     return code;
+}
+
+int target_await_gdb(struct target *target, struct failure *f)
+{
+    char blank[FILES_PATH_MAX];
+    int code = files_find("gdb-blank", blank, f);
+    return code < 0 ? code : inferior_await(target->inferior, blank, f);
+}
+
+int target_open(struct target *target, pid_t pid, mi_trace *trace, struct failure *f)
+{
+    int code = target_start_gdb(target, pid, trace, f);
+    if (code == 0)
+        code = target_look(target, f);
+    return code == 0 ? target_await_gdb(target, f) : code;
 }
 
 static int is_stopping(void *context, const struct proc_thread *thread)
@@ -229,7 +242,9 @@ int target_retake(struct target *target, int deadline_ms, target_unsafe *extra, 
     close_gdb(target);
     target->served = false;
     runs(target);
-    int code = start_gdb(target, f);
+    int code = inferior_start(&target->inferior, target->trace, f);
+    if (code == 0)
+        code = target_await_gdb(target, f);
     if (code == 0)
         code = target_attach(target, f);
     if (code == 0)

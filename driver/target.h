@@ -1,7 +1,7 @@
 /*
  * target.h - one process under work: what is known of it, gdb that holds it, the server inside it.
  *
- * The flow is: target_open() (looks, starts gdb, touches nothing), target_attach(),
+ * The flow is: target_open() (starts gdb, looks, touches nothing), target_attach(),
  * target_find_safe_point(), target_serve() - now calls can be made in it -, target_go(),
  * target_close(). hijack.c and undo.c do their work between serve and go.
  */
@@ -79,6 +79,10 @@ uint64_t target_now(void); /* CLOCK_MONOTONIC in ns */
 
 /* `trace` may be NULL. */
 int target_open(struct target *target, pid_t pid, mi_trace *trace, struct failure *f);
+/* Its parts, between which there is time while gdb starts. */
+int target_start_gdb(struct target *target, pid_t pid, mi_trace *trace, struct failure *f);
+int target_look(struct target *target, struct failure *f);
+int target_await_gdb(struct target *target, struct failure *f);
 /* Lets a target that is held but not served go on as if it had not been stopped. */
 int target_let_go(struct target *target, struct failure *f);
 /* Lets the target go if it is held, ends gdb, frees. */

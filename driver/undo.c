@@ -50,6 +50,7 @@ static const struct {
     {"hijack_in_stub", NULL},
     {"hijack_in_net", NULL},
     {"hijack_at_home", "hijack_at_home_end"},
+    {"hijack_in_mask", "hijack_in_mask_end"}, /* of older libraries: a part of that */
     {"actions_relay", "actions_relay_end"},
 };
 

@@ -204,18 +204,16 @@ static struct mi_session *new_session(const struct mi_options *o)
     return s;
 }
 
-int mi_session_open(struct mi_session **out, const struct mi_options *o)
+int mi_session_start(struct mi_session **out, const struct mi_options *o)
 {
     static const struct mi_options defaults;
     const struct mi_options *options = o ? o : &defaults;
     const char *gdb = options->gdb ? options->gdb : "gdb";
     struct mi_session *s = *out = new_session(options);
-    int64_t deadline;
     int error;
 
     if (!s)
         return -ENOMEM;
-    deadline = mi_now_ms() + s->deadline_ms;
     error = mi_process_start(&s->gdb, gdb, options->argv);
     if (error) {
         snprintf(s->death, sizeof s->death, "cannot run \"%s\": %s", gdb, strerror(-error));
@@ -223,11 +221,26 @@ int mi_session_open(struct mi_session **out, const struct mi_options *o)
         return error;
     }
     s->pid = s->gdb.pid;
+    return 0;
+}
+
+int mi_session_await(struct mi_session *s)
+{
+    int64_t deadline = mi_now_ms() + s->deadline_ms;
+    int error = 0;
+
     while (!s->prompt && !error)
         error = mi_pump(s, deadline, false);
     if (error == -ETIMEDOUT && !s->prompt)
-        mi_fail(s, error, "\"%s\" gave no MI prompt within %d ms", gdb, s->deadline_ms);
+        mi_fail(s, error, "gdb gave no MI prompt within %d ms", s->deadline_ms);
     return s->prompt ? 0 : error;
+}
+
+int mi_session_open(struct mi_session **out, const struct mi_options *o)
+{
+    int error = mi_session_start(out, o);
+
+    return error ? error : mi_session_await(*out);
 }
 
 /* Listens to gdb until it has ended, at most for the session's deadline. */
@@ -240,14 +253,16 @@ static void await_end(struct mi_session *s)
         error = mi_pump(s, deadline, false);
 }
 
-/* From gentle to certain. A gdb that waits for its target does not read, but heeds SIGTERM; both
- * ways it detaches. */
+/* From gentle to certain; at once where it was never told to do anything. A gdb that waits for its
+ * target does not read, but heeds SIGTERM; both ways it detaches. */
 static void end_gdb(struct mi_session *s)
 {
     static const char command[] = "-gdb-exit\n";
 
     if (s->prompt)
         send_command(s, command, sizeof command - 1, mi_now_ms() + s->deadline_ms);
+    else if (!s->commands)
+        kill(s->gdb.pid, SIGKILL);
     if (s->gdb.pid)
         shutdown(s->gdb.in, SHUT_WR);
     await_end(s);

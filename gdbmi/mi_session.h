@@ -57,6 +57,11 @@ struct mi_session;
  * any case. */
 int mi_session_open(struct mi_session **out, const struct mi_options *o);
 
+/* The same in two parts, for who has something else to do while GDB starts: what fails is told by
+ * the one or the other. No command before both. */
+int mi_session_start(struct mi_session **out, const struct mi_options *o);
+int mi_session_await(struct mi_session *s);
+
 /* Ends GDB and frees the session: -gdb-exit and end-of-file (GDB detaches from its target); SIGTERM
  * when that does not work within the deadline, SIGKILL at last. GDB is reaped. NULL is accepted. */
 void mi_session_close(struct mi_session *s);

@@ -1,6 +1,7 @@
 /* resume_threads.c - see resume_threads.h. */
 #include <linux/capability.h>
 #include <linux/futex.h>
+#include <linux/rseq.h>
 #include <linux/sched.h>
 #include <sys/prctl.h>
 #include <sys/uio.h>
@@ -27,10 +28,12 @@
 #define FAILED     3
 
 /* glibc's struct __pthread_mutex_s, from the lock word on */
-#define MUTEX_KIND   16
-#define MUTEX_KINDS  0x3b3u
-#define MUTEX_FULL   0x30u /* robust, priority inheriting */
-#define WAITER_STACK 512
+#define MUTEX_KIND      16
+#define MUTEX_KINDS     0x3b3u
+#define MUTEX_FULL      0x30u /* robust, priority inheriting */
+#define WAITER_STACK    512
+#define CONDITION_STACK 1024
+#define CONDITION       48 /* bytes of a pthread_cond_t, glibc's and musl's */
 
 static const struct image_process *const p = &resume_process;
 static uint32_t keep_ids, capabilities[6]; /* of the handover */
@@ -143,36 +146,51 @@ int32_t resume_thread_now(int32_t then)
     return 0;
 }
 
-/* What a thread waits at in the kernel is a lock, if it was taken for one; and the kernel reads who
- * owns a priority inheriting one. */
-static void settle_waiters(void)
+/* A thread that waits for a condition takes the mutex back without coming by a stub. glibc's
+ * pthread_cond_wait.c has both on the stack: struct _condvar_cleanup_buffer, its second and third
+ * word. */
+static void settle_condition(uint64_t word, uint64_t stack)
 {
-    for (unsigned i = 0; i < p->thread_count; i++) {
-        uint64_t word = resume_arch_waits_at(program_frame(thread(i)));
-        if (word)
-            owners_settle_word(word), owners_settle(word);
+    uint64_t pair[2];
+    for (uint64_t at = stack; at < stack + CONDITION_STACK; at += sizeof *pair)
+        if (resume_peek(at, pair, sizeof pair) && word - pair[0] < CONDITION)
+            owners_settle(pair[1]);
+}
+
+/* What a thread waits at in the kernel is a lock, if it was taken for one; and the kernel reads who
+ * owns a priority inheriting one. What one has in its registers that is within a lock function is,
+ * too: it has come by the stub. */
+static void settle_thread(const struct image_thread *t)
+{
+    const ucontext_t *frame = program_frame(t);
+    uint64_t word = resume_arch_waits_at(frame), value;
+    if (word) {
+        owners_settle_word(word);
+        owners_settle(word);
+        settle_condition(word, resume_arch_stack(frame));
     }
+    if (entry_is_lock(resume_arch_counter(frame)))
+        for (unsigned i = 0; resume_arch_register(frame, i, &value); i++)
+            owners_settle(value);
 }
 
 /* Where a lock function of libc's could not be given its jump, changing what looks like a lock is
- * all that can be done. */
+ * all that can be done; and where there are too many. */
 void resume_owners(const struct resume_owner *found, uint64_t count)
 {
     const bool locks = entry_has_locks();
     owners_renumber(resume_thread_now);
     for (const struct resume_owner *o = found; o < found + count; o++) {
         int32_t now = resume_thread_now(o->then);
-        if (!now || now == o->then)
-            continue;
-        if (locks)
-            owners_note(o->address - o->offset, o->offset, o->then, now);
-        else
+        if (now && now != o->then &&
+            (!locks || owners_note(o->address - o->offset, o->offset, o->then, now)))
             change_id(o->address, o->then, now);
     }
-    if (!owners.count)
-        return;
-    settle_waiters();
-    entry_refresh();
+    owners_drop();
+    for (unsigned i = 0; owners.count && i < p->thread_count; i++)
+        settle_thread(thread(i));
+    if (owners.count)
+        entry_refresh();
 }
 
 /* --- a thread's state --- */
@@ -182,11 +200,14 @@ void resume_owners(const struct resume_owner *found, uint64_t count)
  * the program when that fails. */
 static void set_rseq(const struct image_thread *t)
 {
-    uint64_t area = t->fs_base + (uint64_t)hijack_params.rseq_offset;
-    if (!t->rseq)
-        return;
-    ((uint64_t *)area)[1] = 0; /* rseq_cs: the signal has ended any critical section */
-    raw(SYS_rseq, area, hijack_params.rseq_size, 0, hijack_params.rseq_signature);
+    struct rseq *area = (struct rseq *)(t->fs_base + (uint64_t)hijack_params.rseq_offset);
+    if (t->rseq) {
+        area->rseq_cs = 0; /* the signal has ended any critical section */
+        if (raw(SYS_rseq, area, hijack_params.rseq_size, 0, hijack_params.rseq_signature) == 0)
+            return;
+    }
+    if (hijack_params.rseq_size && (int32_t)area->cpu_id >= 0) /* it is not what it says any more */
+        area->cpu_id = (uint32_t)RSEQ_CPU_ID_REGISTRATION_FAILED;
 }
 
 static void set_addresses(const struct image_thread *t)

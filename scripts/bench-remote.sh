@@ -34,8 +34,9 @@ run_remote() {
     keep remote
 }
 
+# A small write takes it some 100 us.
 run_sshfs() {
-    (cd "$DIR/mnt" && as "$TARGETS/iobench") >"$DIR/out"
+    (cd "$DIR/mnt" && as "$TARGETS/iobench" 20000) >"$DIR/out"
     keep sshfs
 }
 
@@ -47,7 +48,10 @@ mount_sshfs() {
     mkfifo "$DIR/to" "$DIR/from"
     $server <"$DIR/to" >"$DIR/from" 2>/dev/null &
     started "$!"
-    sshfs ":$DIR/served" "$DIR/mnt" -o passive,allow_other <"$DIR/from" >"$DIR/to"
+    # in this order: the server waits for who opens `to`
+    sshfs ":$DIR/served" "$DIR/mnt" -o passive,allow_other >"$DIR/to" <"$DIR/from" &
+    started "$!"
+    wait_until mountpoint -q "$DIR/mnt"
 }
 
 # Proportional set size of processes, KiB.
@@ -80,7 +84,7 @@ printf 'stream     buffered write %s, write %s, read %s MB/s    raw %s MB/s    r
     "$(ratio "$(figure remote stream_read_mbs)" "$(figure remote raw_stream_mbs)")"
 if mount_sshfs; then
     run_sshfs
-    printf 'sshfs      pwrite %s us, %s million writes a second, write %s MB/s, read %s MB/s\n' \
+    printf 'sshfs      pwrite %s us, %s million writes a second, write %s MB/s, read %s MB/s (of the kernel cache of it)\n' \
         "$(figure sshfs pwrite_us)" "$(figure sshfs small_writes_ms)" "$(figure sshfs stream_write_mbs)" \
         "$(figure sshfs stream_read_mbs)"
 else

@@ -6,6 +6,7 @@
 #include "stubs/agent.h"
 #include "stubs/handler.h"
 #include "stubs/owners.h"
+#include "stubs/queue.h"
 #include "stubs/raw.h"
 #include "stubs/remote.h"
 #include "stubs/thread.h"
@@ -63,7 +64,7 @@ HIJACK_EXPORT long hijack_stop(void)
     long result = action(NULL, &old);
     owners_settle_rest();
     if (remote.mode == REMOTE_OFF)
-        remote_thread_free();
+        remote_thread_free(), queue_free();
     if (result < 0 || old.handler != (uintptr_t)handler_entry)
         return result;
     result = action(&none, NULL);

@@ -49,7 +49,7 @@ void behind_copied(long number, const long *args, long fd);
  * of the program shares. */
 void behind_adopt(long fd, uint64_t device, uint64_t inode);
 
-/* Everything is at home when this returns, and the ring unmapped: before a checkpoint, at the
+/* Everything is at home when this returns, and the ring is no more: before a checkpoint, at the
  * program's end. */
 void behind_settle(struct remote_call *call);
 

@@ -10,6 +10,8 @@
 #include "stubs/record.h"
 #include "stubs/remote.h"
 
+#define LOCK_CODE 1024 /* bytes, the most that a lock function of libc's has */
+
 static const struct call_function functions[FUNCTIONS] = {
 #define FUNCTION CALL_FUNCTION_ROW_BARE
 #include "stubs/calls.def"
@@ -136,15 +138,18 @@ long entry_refresh(void)
     return entry_switch(current);
 }
 
-/* musl has some of the others only. */
 bool entry_has_locks(void)
 {
-    static const unsigned needed[] = {
-        FUNCTION_ID_mutex_lock,    FUNCTION_ID_mutex_trylock, FUNCTION_ID_mutex_timedlock,
-        FUNCTION_ID_mutex_unlock,  FUNCTION_ID_cond_wait,     FUNCTION_ID_cond_timedwait,
-        FUNCTION_ID_rwlock_rdlock, FUNCTION_ID_rwlock_wrlock, FUNCTION_ID_rwlock_unlock};
-    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
-        if (!entry_homes[needed[i]])
-            return false;
-    return true;
+    return entry_homes[FUNCTION_ID_mutex_lock] != 0;
+}
+
+bool entry_is_lock(uintptr_t address)
+{
+    const struct hijack_record *r = &hijack_record;
+    for (uint32_t i = 0; i < r->patch_count; i++)
+        if (functions[r->patches[i].function].how == FUNCTION_LOCK &&
+            (address - r->patches[i].address < LOCK_CODE ||
+             address - r->island - i * JUMP_SLOT < JUMP_SLOT))
+            return true;
+    return false;
 }

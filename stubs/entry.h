@@ -27,7 +27,7 @@
 extern const unsigned char entry_stubs[];
 
 /* Where the original of a MASK or LOCK function is: JUMP_HOME of its slot. Written by the driver,
- * with the island. */
+ * with the island; none of LOCK where one of them could not be given its jump. */
 extern uintptr_t entry_homes[];
 
 /* Called by a stub with the function's arguments. Where `home` is not 0 the stub goes on there,
@@ -46,7 +46,8 @@ long entry_switch(enum entry_way way);
 /* The same once more: there is something in owners.h now. As entry_switch(). */
 long entry_refresh(void);
 
-/* Do all of libc's lock functions come by here, if asked to? */
+/* Do all of libc's lock functions come by here, if asked to? Is that address in one of them? */
 bool entry_has_locks(void);
+bool entry_is_lock(uintptr_t address);
 
 #endif

@@ -6,6 +6,9 @@
 #include "stubs/owners_look.h"
 #include "stubs/raw.h"
 
+#define PATIENCE 1000
+#define NOBODY   0x3ffffffe /* no thread's id: the kernel's are smaller */
+
 struct owners owners;
 
 /* --- one word --- */
@@ -20,15 +23,34 @@ int owners_change(uint64_t address, int32_t then, int32_t now)
     return 0;
 }
 
-/* The word first: who finds nothing written down goes on, and asks. */
+static void change(struct owners_entry *e, int32_t then)
+{
+    int32_t now;
+    do { /* a restart between reading and writing has numbered it anew */
+        now = __atomic_load_n(&e->now, __ATOMIC_ACQUIRE);
+        owners_change(e->object + e->offset, then, now);
+        then = now;
+    } while (__atomic_load_n(&e->now, __ATOMIC_ACQUIRE) != now);
+}
+
+/* Who comes meanwhile waits, for a while: then the other has been interrupted, by us perhaps. */
+static void await(const struct owners_entry *e)
+{
+    for (int i = 0; i < PATIENCE && __atomic_load_n(&e->then, __ATOMIC_ACQUIRE) < 0; i++)
+        raw(SYS_sched_yield);
+}
+
 static void settle(struct owners_entry *e)
 {
     int32_t then = __atomic_load_n(&e->then, __ATOMIC_ACQUIRE);
-    if (!then)
-        return;
-    owners_change(e->object + e->offset, then, e->now);
-    if (__atomic_exchange_n(&e->then, 0, __ATOMIC_ACQ_REL))
+    if (then > 0 && __atomic_compare_exchange_n(&e->then, &then, -then, 0, __ATOMIC_ACQ_REL,
+                                                __ATOMIC_ACQUIRE)) {
+        change(e, then);
+        __atomic_store_n(&e->then, 0, __ATOMIC_RELEASE);
         __atomic_sub_fetch(&owners.count, 1, __ATOMIC_RELAXED);
+    } else if (then < 0) {
+        await(e);
+    }
 }
 
 /* --- the table: by the lock's address, in the next free entry --- */
@@ -64,17 +86,24 @@ int owners_note(uint64_t object, uint32_t offset, int32_t then, int32_t now)
 
 void owners_renumber(int32_t (*now_of)(int32_t then))
 {
-    for (struct owners_entry *e = owners.at; e < owners.at + OWNERS_ROOM; e++) {
-        if (!e->then)
-            continue;
-        e->now = now_of(e->now);
-        if (e->now && e->now != e->then)
-            continue;
-        e->then = 0;
-        owners.count--;
-    }
-    if (!owners.count)
-        memset(owners.at, 0, sizeof owners.at);
+    for (struct owners_entry *e = owners.at; owners.count && e < owners.at + OWNERS_ROOM; e++)
+        if (e->then) {
+            int32_t now = now_of(e->now);
+            e->now = now ? now : NOBODY;
+        }
+}
+
+void owners_drop(void)
+{
+    struct owners_entry *last = owners.at + OWNERS_ROOM;
+    for (struct owners_entry *e = owners.at; owners.count && e < last; e++)
+        if (e->then && e->now == e->then) {
+            e->then = 0;
+            owners.count--;
+        }
+    for (struct owners_entry *e = owners.at; !owners.count && e < last; e++)
+        if (e->object)
+            *e = (struct owners_entry){0};
 }
 
 void owners_settle(uint64_t object)

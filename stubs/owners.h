@@ -5,8 +5,9 @@
  * (restart/resume_threads.h) has to change that note. But where the locks are, nobody knows: what
  * looks like one (owners_look.h) may be anything, since ids can be small numbers. So the restart
  * only writes down what looks like a held lock, and a word is changed when the program hands it to
- * one of libc's lock functions, the LOCK rows of calls.def: then it is a lock. Before that, nobody
- * asks who its owner is. Those functions come by here only while anything is written down.
+ * one of libc's lock functions, the LOCK rows of calls.def: then it is a lock. (What a thread is at
+ * when the restart lets it go is looked at then: it may be within such a function.) Those functions
+ * come by here only while anything is written down.
  */
 #ifndef STUBS_OWNERS_H
 #define STUBS_OWNERS_H
@@ -18,7 +19,7 @@
 struct owners_entry {
     uint64_t object; /* the lock's address; 0: an entry never used */
     uint32_t offset; /* in it, of the word that names the owner */
-    int32_t then;    /* the id there; 0: settled */
+    int32_t then;    /* the id there; 0: settled; negative: somebody does so right now */
     int32_t now;     /* that thread's id since */
     int32_t padding;
 };
@@ -33,13 +34,14 @@ extern struct owners owners;
 /* Puts an id where the old one stands, its flags kept. Has it stood there? */
 int owners_change(uint64_t address, int32_t then, int32_t now);
 
-/* Writes down that the word names the thread `then`, which is `now`. Only while nobody else is
- * running. 0, or -ENOSPC. */
-int owners_note(uint64_t object, uint32_t offset, int32_t then, int32_t now);
-
-/* The ids have changed once more: `now_of` gives the new one of an id, 0 when it is nobody's any
- * more. As owners_note(). */
+/* A restart, while nobody else is running, in this order. The ids have changed once more: `now_of`
+ * gives the new one of an id, 0 when it is nobody's any more. */
 void owners_renumber(int32_t (*now_of)(int32_t then));
+/* Writes down that the word names the thread `then`, which is `now`; unless an earlier restart has,
+ * as it is not changed yet. 0, or -ENOSPC. */
+int owners_note(uint64_t object, uint32_t offset, int32_t then, int32_t now);
+/* Forgets what is right as it stands. */
+void owners_drop(void);
 
 /* It is a lock: changes what is written down of it. From any thread, at any time. */
 void owners_settle(uint64_t object);

@@ -19,14 +19,18 @@ static struct {
     struct ring_failure failures[RING_FAILURES]; /* of rings that are no more */
 } queue; /* zero at first: what is not needs to be written into the target */
 
-/* Where the ring is mapped. There is always something to be read: a quick write may be about to
- * look at it when a checkpoint ends it. */
-static struct ring place __attribute__((aligned(4096)));
+/* Where the ring is mapped, from the first one on. There is always something to be read: a quick
+ * write may be about to look at it when a checkpoint ends it. */
+static struct ring *place;
 
 static int map_place(int flags, long fd)
 {
-    const int prot = PROT_READ | PROT_WRITE;
-    return raw_failed(raw(SYS_mmap, &place, sizeof place, prot, flags | MAP_FIXED, fd, 0));
+    long at = raw(SYS_mmap, place, sizeof *place, PROT_READ | PROT_WRITE,
+                  flags | (place ? MAP_FIXED : 0), fd, 0);
+    if (raw_failed(at))
+        return -1;
+    place = (struct ring *)at;
+    return 0;
 }
 
 static void clear_place(void)
@@ -34,19 +38,25 @@ static void clear_place(void)
     map_place(MAP_PRIVATE | MAP_ANONYMOUS, -1);
 }
 
+void queue_free(void)
+{
+    if (place && !queue.ring)
+        raw(SYS_munmap, place, sizeof *place), place = NULL;
+}
+
 static struct ring *make_ring(void)
 {
     long fd = raw(SYS_memfd_create, "gdb-hijack", 3 /* MFD_CLOEXEC | MFD_ALLOW_SEALING */);
-    uint32_t size = sizeof place;
+    uint32_t size = sizeof *place;
     if (raw_failed(fd))
         return NULL;
-    int one = (int)fd, failed = raw(SYS_ftruncate, fd, sizeof place) || map_place(MAP_SHARED, fd);
+    int one = (int)fd, failed = raw(SYS_ftruncate, fd, sizeof *place) || map_place(MAP_SHARED, fd);
     if (!failed && channel_ask_with(FRAME_RING, &size, sizeof size, &one) < 0) {
         clear_place();
         failed = 1;
     }
     raw(SYS_close, fd);
-    return failed ? NULL : &place;
+    return failed ? NULL : place;
 }
 
 static void put(struct ring *r, uint64_t head, const void *from, size_t size)
@@ -62,14 +72,21 @@ static int read_data(void *to, const void *from, size_t size)
     return 0;
 }
 
-/* The head has been moved before the sleeper is looked for. */
+/* The head has been moved before the sleeper is looked for. One call makes the word 0 and wakes: a
+ * handler that leaves in between would leave the sleeper asleep. */
 void queue_wake(struct ring *r)
 {
+    const long op = FUTEX_OP(FUTEX_OP_SET, 0, FUTEX_OP_CMP_EQ, 0);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if (!__atomic_load_n(&r->asleep, __ATOMIC_SEQ_CST))
-        return;
-    __atomic_store_n(&r->asleep, 0, __ATOMIC_SEQ_CST);
-    raw(SYS_futex, &r->asleep, FUTEX_WAKE, 1);
+    if (__atomic_load_n(&r->asleep, __ATOMIC_SEQ_CST))
+        raw(SYS_futex, &r->asleep, FUTEX_WAKE_OP, 1, 0, &r->asleep, op);
+}
+
+void queue_nudge(void)
+{
+    struct ring *r = queue.ring;
+    if (r && r->head != __atomic_load_n(&r->tail, __ATOMIC_ACQUIRE))
+        queue_wake(r);
 }
 
 /* Appends a record, its data straight from the program. 0, -EAGAIN: no room; -EFAULT. */

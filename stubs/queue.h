@@ -21,6 +21,8 @@ int queue_put(struct remote_call *call, const struct ring_record *record, const 
  * descriptor's; and: something was put into it. */
 struct ring *queue_ready(int fd);
 void queue_wake(struct ring *ring);
+/* Before any call: a handler may have left a quick write between the two. */
+void queue_nudge(void);
 
 /* An earlier write of the descriptor that failed: its error, once; 0: none that is known. */
 int queue_failure(struct remote_call *call, int fd);
@@ -32,5 +34,8 @@ void queue_drain(struct remote_call *call);
 void queue_end(struct remote_call *call);
 
 void queue_forget_failures(void);
+
+/* Gives its memory back: there is no ring, and the program is in none of our code. */
+void queue_free(void);
 
 #endif

@@ -50,33 +50,67 @@ static const char *hexadecimal(const char *text, uintptr_t *value)
     }
 }
 
-/* Mappings that follow one another are one stretch. False: the line begins a new one, and `at` is
- * in the one before. */
-static bool goes_on(const char *line, uintptr_t at, struct stretch *s)
+/* What the lines so far have told. */
+struct look {
+    uintptr_t at;
+    struct stretch stretch;
+    char object[64]; /* device and inode of the last file that is mapped to be executed */
+};
+
+/* " rw-p offset device inode    name": what stands behind the offset, to the end of the inode. */
+static size_t find_file(const char *perms, const char **file)
+{
+    *file = perms + 1;
+    for (int i = 0; i < 2 && *file; i++)
+        *file = strchr(*file, ' ') ? strchr(*file, ' ') + 1 : NULL;
+    const char *inode = *file ? strchr(*file, ' ') : NULL, *end = inode ? inode + 1 : NULL;
+    while (end && *end && *end != ' ')
+        end++;
+    return end ? (size_t)(end - *file) : 0;
+}
+
+/* Private and writable, of no file (inode 0) or an object's data. */
+static bool is_good(struct look *l, const char *perms)
+{
+    const char *file;
+    size_t size = find_file(perms, &file);
+    if (!size || size >= sizeof l->object)
+        return false;
+    bool of_object = !strncmp(l->object, file, size) && !l->object[size];
+    if (perms[3] == 'x') {
+        memcpy(l->object, file, size);
+        l->object[size] = '\0';
+    }
+    return perms[1] == 'r' && perms[2] == 'w' && perms[4] == 'p' &&
+           (of_object || !strncmp(file + size - 2, " 0", 2));
+}
+
+/* Mappings that follow one another are one stretch. False: the line begins a new one, and what is
+ * looked for is in the one before. */
+static bool goes_on(struct look *l, const char *line)
 {
     struct stretch mapping;
     line = hexadecimal(line, &mapping.start);
     if (*line++ != '-')
         return false;
     line = hexadecimal(line, &mapping.end);
-    if (strncmp(line, " rw", 3) || line[4] != 'p')
+    if (!is_good(l, line))
         mapping.end = mapping.start;
-    else if (mapping.start == s->end)
-        mapping.start = s->start;
-    if (mapping.start != s->start && holds(s, at))
+    else if (mapping.start == l->stretch.end)
+        mapping.start = l->stretch.start;
+    if (mapping.start != l->stretch.start && holds(&l->stretch, l->at))
         return false;
-    *s = mapping;
+    l->stretch = mapping;
     return true;
 }
 
 /* Reads lines into a small buffer; what is left of an incomplete one goes to its front. */
-static bool look_up(uintptr_t at, struct stretch *s)
+static bool look_up(struct look *l)
 {
     char text[2048];
     size_t have = 0;
     bool more = true;
     long fd = raw(SYS_open, "/proc/self/maps", O_RDONLY | O_CLOEXEC), got;
-    *s = (struct stretch){0, 0};
     if (raw_failed(fd))
         return false;
     while (more && (got = raw(SYS_read, fd, text + have, sizeof text - 1 - have)) > 0) {
@@ -84,26 +118,26 @@ static bool look_up(uintptr_t at, struct stretch *s)
         text[have += (size_t)got] = '\0';
         while (more && (end = strchr(line, '\n'))) {
             *end = '\0';
-            more = goes_on(line, at, s);
+            more = goes_on(l, line);
             line = end + 1;
         }
         have -= (size_t)(line - text);
         memmove(text, line, have);
     }
     raw(SYS_close, fd);
-    return holds(s, at);
+    return holds(&l->stretch, l->at);
 }
 
 bool readable_learned(const void *from, size_t size)
 {
-    struct stretch found;
+    struct look look = {.at = (uintptr_t)from};
     if (readable_known(from, size))
         return true;
     if (++readable.unknown < WORTH)
         return false;
     readable.unknown = 0;
-    if (look_up((uintptr_t)from, &found))
-        readable.known[readable.next++ % STRETCHES] = found;
+    if (look_up(&look))
+        readable.known[readable.next++ % STRETCHES] = look.stretch;
     return readable_known(from, size);
 }
 

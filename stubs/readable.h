@@ -3,10 +3,10 @@
  *
  * A write's bytes are the program's, and a bad pointer must be EFAULT and no SIGSEGV; so they are
  * read by a system call (remote_read()), which for a few bytes is most of what the write costs.
- * Memory that is private and writable stays so until the program itself makes a call that changes
- * its mappings, and that call comes by here. So some such stretches are remembered. (Not what is
- * shared or read only: a page of a file goes when another process cuts the file. Where that file is
- * an object's whose data were mapped from it, the program dies of it anyway.)
+ * Private anonymous memory and an object's data (.data and .bss) stay as they are until the program
+ * itself makes a call that changes its mappings, and that call comes by here. So some such stretches
+ * are remembered. (Not a file's: its pages go when anybody cuts the file.) What the kernel's list of
+ * mappings does not show is not seen: guard pages (MADV_GUARD_INSTALL) and protection keys.
  *
  * For programs with one thread: another could unmap what is being read.
  */

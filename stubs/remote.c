@@ -10,6 +10,7 @@
 #include "stubs/mem.h"
 #include "stubs/net.h"
 #include "stubs/paths.h"
+#include "stubs/queue.h"
 #include "stubs/quick.h"
 #include "stubs/raw.h"
 #include "stubs/readable.h"
@@ -479,15 +480,9 @@ long remote_forward(struct remote_call *call, long number, const long *args)
 
 /* --- any call --- */
 
-long remote_call(struct remote_call *call)
+static long make(struct remote_call *call, const struct call *row)
 {
-    const struct call *row =
-        call->number >= 0 && call->number < CALLS ? &calls[call->number] : calls;
     emulation *emulate;
-    quick_epoch++;
-    if (call->number < 0 || call->number >= CALLS)
-        return -ENOSYS;
-    readable_note_call(call->number, call->args);
     switch (remote.mode == REMOTE_OFF ? CALL_LOCAL : row->how) {
     case CALL_FORWARD:
         return remote_forward(call, call->number, call->args);
@@ -501,4 +496,18 @@ long remote_call(struct remote_call *call)
     default:
         return -ENOSYS;
     }
+}
+
+/* The program's mappings may change, and handlers learn of them, until the call is done. */
+long remote_call(struct remote_call *call)
+{
+    const long number = call->number;
+    quick_epoch++;
+    queue_nudge();
+    if (number < 0 || number >= CALLS)
+        return -ENOSYS;
+    readable_note_call(number, call->args);
+    long result = make(call, &calls[number]);
+    readable_note_call(number, call->args);
+    return result;
 }

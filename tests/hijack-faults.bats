@@ -25,7 +25,7 @@ STEPS=("attach" "safe point" "load" "shadow" "replace" "start" "detach")
 
 @test "gdb killed right after a command, with threads" {
     start_target threads_blocked restarted
-    gdb_killed HIJACK_FAULT_GDB "$ATTACHES"
+    gdb_killed HIJACK_FAULT_GDB "$MENDS"
 }
 
 @test "the mutator killed right after a command to gdb: the program is unharmed, and what is left a release takes away" {

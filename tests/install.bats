@@ -61,9 +61,10 @@ installed() {
 
 @test "installed with a libexecdir of its own: only the file that knows it is compiled" {
     cp -r "$BUILD" "$DIR/build"
-    find "$DIR/build" -exec touch -r "$BUILD/gdb-hijack" {} + # as `cp` found them, all of one age
+    touch "$DIR/now"
+    find "$DIR/build" -exec touch -r "$DIR/now" {} + # all of one age, and newer than their sources
     in_tree install BUILD="$DIR/build" prefix="$PLACE" libexecdir="$PLACE/lib/hijack"
-    [ "$(find "$DIR/build/hosted" -newer "$BUILD/gdb-hijack" -name '*.o')" = "$DIR/build/hosted/driver/files.c.o" ]
+    [ "$(find "$DIR/build/hosted" -newer "$DIR/now" -name '*.o')" = "$DIR/build/hosted/driver/files.c.o" ]
     GDB_HIJACK=$PLACE/bin/gdb-hijack
     start_target childless
     hijack

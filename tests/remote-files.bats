@@ -101,6 +101,25 @@ quick() {
 @test "buffered: small writes, from a handler in between, left by longjmp, from memory that is gone" { quick quick; }
 @test "buffered: the same, musl" { quick musl/quick; }
 
+@test "buffered: ... restarted where there are no restartable sequences" {
+    start_target quick
+    hijack_for_away
+    checkpoint_exit
+    UNDER=("$PYTHON" -c '
+import ctypes, os, struct, sys
+rseq, eperm, allow = 334, 0x50001, 0x7fff0000
+steps = b"".join(struct.pack("HBBI", *s) for s in ((0x20, 0, 0, 0), (0x15, 0, 1, rseq), (6, 0, 0, eperm), (6, 0, 0, allow)))
+kept = ctypes.create_string_buffer(steps)
+program = struct.pack("HxxxxxxP", 4, ctypes.addressof(kept))
+libc = ctypes.CDLL(None)
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, program) == 0
+os.execv(sys.argv[1], sys.argv[1:])')
+    restart_ready --remote-io --io '*.buf=buffer'
+    wait_until is_larger "$DIR/quick.buf" 30000000
+    finish
+}
+is_larger() { [ "$(stat -c %s "$1")" -gt "$2" ]; }
+
 @test "buffered: a small write of a program with one thread makes no system call" {
     start "$PYTHON" -c '
 import os

@@ -42,6 +42,9 @@ as_root() {
 @test "every lock, held and fought for; signals, timers and attributes of one thread" { goes_on threads; }
 @test "the same, musl" { goes_on musl/threads; }
 
+@test "a condition waited for with a mutex that another thread holds" { goes_on conditions; }
+@test "the same condition, musl" { goes_on musl/conditions; }
+
 # Locks that nobody has touched since the restart.
 released() {
     start_target "$1"

@@ -15,6 +15,7 @@
         .protected entry_stubs, entry_homes, hijack_params /* the driver looks for them */
 
         .type   entry_common, @function
+hijack_at_home:
 entry_common:
         push    %r9
         push    %r8
@@ -47,7 +48,6 @@ hijack_in_stub:
 /* (how, set, old): how is looked at as libc does, set read as libc does. */
         .balign 16
         .type   entry_mask, @function
-hijack_at_home:
 entry_mask:
         lea     entry_homes(%rip), %r11
         mov     (%r11,%rax,8), %r11
@@ -77,7 +77,6 @@ entry_lock:
         jne     entry_common
         lea     entry_homes(%rip), %r11
         jmp     *(%r11,%rax,8)
-hijack_at_home_end:
         .size   entry_lock, . - entry_lock
 
         .set    number, 0
@@ -111,6 +110,7 @@ hijack_at_home_end:
 entry_stubs:
 #define FUNCTION(id, kernel, names, how, ...) stub_##how
 #include "stubs/calls.def"
+hijack_at_home_end:
         .size   entry_stubs, . - entry_stubs
 
         .section .note.GNU-stack, "", @progbits
