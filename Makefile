@@ -124,6 +124,11 @@ $(BUILD)/targets/musl/%: tests/targets/%.c
 	@mkdir -p $(@D)
 	musl-gcc $(CPPFLAGS) -std=gnu11 -O2 -g $< -o $@
 
+# Files of tests that run at the same time; these do so when nothing else does: they measure time, or what a debugger can do
+# to a program only while the machine has time for it (HACKING.md, Known).
+JOBS       ?= 2
+alone      := tests/restart-time.bats tests/threads-hijack.bats
+check_env  := CMOCKA_MESSAGE_OUTPUT=TAP BATS_TEST_TIMEOUT=600 BUILD=$(abspath $(BUILD))
 # What failing tests said stands before the summary (scripts/ShowFailures.pm).
 PROVE      := perl -Iscripts -S prove --formatter ShowFailures
 
@@ -133,11 +138,12 @@ tests: all $(unit_bin) $(targets) $(musl) $(BUILD)/tests/cutting/hijack-shadow
 check:
 	scripts/packages.sh build run demo check
 	$(MAKE) tests
-	CMOCKA_MESSAGE_OUTPUT=TAP BATS_TEST_TIMEOUT=600 BUILD=$(abspath $(BUILD)) $(PROVE) --timer $(if $(V),-v) $(unit_bin) $(or $(TESTS),$(wildcard tests/*.bats))
+	$(check_env) $(PROVE) --timer $(if $(V),-v) $(if $(TESTS),,-j$(JOBS)) $(unit_bin) $(or $(TESTS),$(filter-out $(alone),$(wildcard tests/*.bats)))
+	$(if $(TESTS),,$(check_env) $(PROVE) --timer $(if $(V),-v) $(alone))
 	$(if $(TESTS),,[ "$$(id -u)" != 0 ] || $(MAKE) check-root)
 # The home path of root's programs: tests tagged as-root, a few rounds of each. Without root there is nothing to do.
 check-root:
-	WHO=root ROUNDS=1 MOMENTS=1 BATS_TEST_TIMEOUT=600 BUILD=$(abspath $(BUILD)) $(PROVE) --timer $(if $(V),-v) \
+	WHO=root ROUNDS=1 MOMENTS=1 $(check_env) $(PROVE) --timer $(if $(V),-v) -j$(JOBS) \
 	    -e 'bats --filter-tags as-root' $(shell grep -l 'tags=as-root' tests/*.bats)
 demo:
 	scripts/packages.sh build run demo

@@ -4,9 +4,10 @@
  * A write's bytes are the program's, and a bad pointer must be EFAULT and no SIGSEGV; so they are
  * read by a system call (remote_read()), which for a few bytes is most of what the write costs.
  * Private anonymous memory and an object's data (.data and .bss) stay as they are until the program
- * itself makes a call that changes its mappings, and that call comes by here. So some such stretches
- * are remembered. (Not a file's: its pages go when anybody cuts the file.) What the kernel's list of
- * mappings does not show is not seen: guard pages (MADV_GUARD_INSTALL) and protection keys.
+ * itself makes a call that changes its mappings, and that call comes by here. So some such
+ * stretches are remembered. (Not a file's: its pages go when anybody cuts the file.) What the
+ * kernel's list of mappings does not show is not seen: guard pages (MADV_GUARD_INSTALL) and
+ * protection keys.
  *
  * For programs with one thread: another could unmap what is being read.
  */

@@ -31,6 +31,14 @@ unharmed() { untraced && same && not mapped && no_shadow; }
 
 no_shadow() { wait_until shadow_is_gone; }
 
+# own_build: the tools are copies, so that no shadow of another test is of this build.
+own_build() {
+    mkdir "$DIR/own"
+    cp "$BUILD"/{gdb-hijack,gdb-blank,hijack-shadow,hijack-starter,libhijack.so,librestart.so} "$DIR/own"
+    chmod 755 "$DIR/own"
+    GDB_HIJACK=$DIR/own/gdb-hijack
+}
+
 # Of this build: other tests may run meanwhile. A dead one that its new parent, init, has yet to reap is gone.
 shadow_is_gone() {
     local pid

@@ -8,7 +8,7 @@ load lib
 load faults
 
 # All of them: scripts/soak-faults.sh
-setup() { STRIDE=20 && work_begin; }
+setup() { STRIDE=20 && work_begin && own_build; }
 teardown() { work_end; }
 
 STEPS=("attach" "safe point" "load" "shadow" "replace" "start" "detach")
