@@ -112,12 +112,18 @@ static int no_symbol(const char *name, struct failure *f)
                 LOAD_LIBRARY, name);
 }
 
+/* What it holds, not all that it could: gdb tells a byte by two letters. */
 int agent_read_record(struct target *target, struct hijack_record *record, struct failure *f)
 {
+    enum {
+        patches = offsetof(struct hijack_record, patches),
+        unblocked = offsetof(struct hijack_record, unblocked)
+    };
     taddr address;
     if (!agent_symbol(target, "hijack_record", &address))
         return no_symbol("hijack_record", f);
-    int code = inferior_read(target->inferior, address, record, sizeof *record, f);
+    memset(record, 0, sizeof *record);
+    int code = inferior_read(target->inferior, address, record, patches, f);
     if (code == 0 &&
         (record->version != HIJACK_RECORD_VERSION || record->patch_count > HIJACK_MAX_PATCHES ||
          record->unblocked_count > HIJACK_MAX_UNBLOCKED))
@@ -125,6 +131,12 @@ int agent_read_record(struct target *target, struct hijack_record *record, struc
             f, -EPROTO,
             "the %s in process %d is of another version; use the gdb-hijack that hijacked it",
             LOAD_LIBRARY, (int)target->info.pid);
+    if (code == 0 && record->patch_count)
+        code = inferior_read(target->inferior, address + patches, record->patches,
+                             record->patch_count * sizeof *record->patches, f);
+    if (code == 0 && record->unblocked_count)
+        code = inferior_read(target->inferior, address + unblocked, record->unblocked,
+                             record->unblocked_count * sizeof *record->unblocked, f);
     return code;
 }
 

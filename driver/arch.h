@@ -19,6 +19,7 @@ struct arch {
     const char
         *syscall_number; /* the number of the system call that was interrupted, or negative */
     const char *thread_pointer;   /* what libc's thread-local storage hangs on */
+    unsigned elf_machine;         /* EM_ARCH */
     unsigned relative_relocation; /* R_ARCH_RELATIVE of the ELF supplement */
     const char *argument[2];      /* the first two arguments of a system call */
 };

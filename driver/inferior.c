@@ -19,7 +19,8 @@
 
 struct inferior {
     struct mi_session *mi;
-    pid_t pid; /* 0: not attached */
+    pid_t pid;  /* 0: not attached */
+    bool holds; /* or may: an attach that failed could still be under way */
     char version[32];
     char *description;
     char *number_list; /* of the general registers, for -data-list-register-values */
@@ -60,19 +61,6 @@ static void read_version(struct inferior *inferior)
 
 static int set_up(struct inferior *inferior, const char *blank, struct failure *f)
 {
-    static const char *const settings[] = {
-        "exec-file-mismatch off", /* our executable is not the target's, and on purpose */
-        "sysroot /nonexistent",
-        "auto-solib-add off",
-        "auto-load no",
-        "libthread-db-search-path /nonexistent",
-        "debug-file-directory /nonexistent",
-        "detach-on-fork on",
-        "follow-fork-mode parent",
-        "confirm off",
-    };
-    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
-        COMMAND(inferior, f, "cannot set gdb up", NULL, "-gdb-set %s", settings[i]);
     COMMAND(inferior, f, "cannot ask gdb for its version", NULL, "-gdb-version");
     read_version(inferior);
     char *path = mi_quote(blank);
@@ -99,8 +87,16 @@ static int cannot_start(struct inferior *inferior, int code, struct failure *f)
 
 int inferior_start(struct inferior **out, mi_trace *trace, struct failure *f)
 {
-    static const char *const argv[] = {"-iex", "set debuginfod enabled off", "-iex",
-                                       "set auto-load no", NULL};
+    static const char *const argv[] = {
+        "-iex", "set debuginfod enabled off", /* */
+        "-iex", "set auto-load no",
+        "-iex", "set exec-file-mismatch off", /* our executable is not the target's, on purpose */
+        "-iex", "set sysroot /nonexistent",
+        "-iex", "set auto-solib-add off",
+        "-iex", "set libthread-db-search-path /nonexistent",
+        "-iex", "set debug-file-directory /nonexistent",
+        "-iex", "set confirm off",
+        NULL};
     struct mi_options options = {.argv = argv, .deadline_ms = SET_UP_DEADLINE_MS, .trace = trace};
     struct inferior *inferior = calloc(1, sizeof *inferior);
     *out = NULL;
@@ -126,7 +122,10 @@ void inferior_close(struct inferior *inferior)
 {
     if (!inferior)
         return;
-    mi_session_close(inferior->mi);
+    if (inferior->holds)
+        mi_session_close(inferior->mi);
+    else
+        mi_session_kill(inferior->mi);
     free(inferior->description);
     free(inferior->number_list);
     free(inferior);
@@ -225,6 +224,7 @@ int inferior_attach(struct inferior *inferior, pid_t pid, int deadline_ms, struc
     const struct mi_value *event;
     int usual = mi_session_set_deadline(inferior->mi, deadline_ms);
     mi_drop_events(inferior->mi, NULL);
+    inferior->holds = true;
     int code = mi_command(inferior->mi, NULL, "-target-attach %d", (int)pid);
     mi_session_set_deadline(inferior->mi, code == -ETIMEDOUT ? STUCK_DEADLINE_MS : usual);
     if (code < 0)
@@ -258,6 +258,7 @@ int inferior_detach(struct inferior *inferior, struct failure *f)
 {
     COMMAND(inferior, f, "cannot detach", NULL, "-target-detach");
     inferior->pid = 0;
+    inferior->holds = false;
     return 0;
 }
 
@@ -373,6 +374,19 @@ static int write_file(struct inferior *inferior, taddr address, const void *from
     int code = mi_command(inferior->mi, NULL,
                           "-interpreter-exec console \"restore /proc/%d/fd/%d binary %" PRIu64 "\"",
                           (int)getpid(), fd, address);
+    close(fd);
+    return code < 0 ? gdb_failed(inferior, code, "cannot write the target's memory", f) : 0;
+}
+
+int inferior_write_pieces(struct inferior *inferior, const struct piece *pieces, size_t count,
+                          struct failure *f)
+{
+    int fd = pieces_file(pieces, count, f);
+    if (fd < 0)
+        return fd;
+    int code =
+        mi_command(inferior->mi, NULL, "-interpreter-exec console \"restore /proc/%d/fd/%d\"",
+                   (int)getpid(), fd);
     close(fd);
     return code < 0 ? gdb_failed(inferior, code, "cannot write the target's memory", f) : 0;
 }

@@ -1,8 +1,8 @@
 /*
  * text.h - writing the entry jumps into the target's text, and taking them out again.
  *
- * All patches of one page go in one write, within which nothing can be half done. Called while the
- * target is served: its one thread stands in the server, not in the text. Before a byte is changed,
+ * All are written by one command to gdb, those of one page by one write. Called while the target is
+ * served: its one thread stands in the server, not in the text. Before a byte is changed,
  * every patch's expected bytes were compared with the target's; after, read back.
  */
 #ifndef DRIVER_TEXT_H

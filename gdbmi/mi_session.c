@@ -288,6 +288,15 @@ void mi_session_close(struct mi_session *s)
     free(s);
 }
 
+void mi_session_kill(struct mi_session *s)
+{
+    if (s && s->gdb.pid) {
+        kill(s->gdb.pid, SIGKILL);
+        await_end(s);
+    }
+    mi_session_close(s);
+}
+
 /* --- accessors --- */
 
 static const char *text_of(const struct mi_text *t)

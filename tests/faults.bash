@@ -1,17 +1,17 @@
 # shellcheck shell=bash
 # faults.bash - who is killed at which command to gdb: what hijack-faults.bats and scripts/soak-faults.sh share. After lib.bash.
 #
-# Commands are counted from 1 (gdbmi/mi_fault.h); gdb attaches with the 15th. $STRIDE says how many are passed over each time,
+# Commands are counted from 1 (gdbmi/mi_fault.h); gdb attaches with the 6th. $STRIDE says how many are passed over each time,
 # from one that nobody chose; 1 is every one. What is killed: gdb, gdb-hijack itself (SELF), or the program (TARGET), which may
 # get another signal instead.
 
 STRIDE=${STRIDE:-1}
 # shellcheck disable=SC2034 # for the tests
-ATTACHES=15
-# With the 18th it mends what the attach has done to calls that end with EINTR when they are stopped (semop, epoll_wait, ...).
+ATTACHES=6
+# With the 9th it mends what the attach has done to calls that end with EINTR when they are stopped (semop, epoll_wait, ...).
 # Is gdb killed in between, they end so, as they do after SIGSTOP and SIGCONT.
 # shellcheck disable=SC2034 # for the tests
-MENDS=19
+MENDS=10
 
 # attempt_to COMMAND VARIABLE=VALUE...: a hijack or release of $PID under a fault; $status tells how it ended
 attempt_to() {

@@ -16,6 +16,7 @@ const struct arch arch = {
     .result = "rax",
     .syscall_number = "orig_rax",
     .thread_pointer = "fs_base",
+    .elf_machine = EM_X86_64,
     .relative_relocation = R_X86_64_RELATIVE,
     .argument = {"rdi", "rsi"},
 };
