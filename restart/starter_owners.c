@@ -106,43 +106,54 @@ static int add(struct found *found, uint64_t object, uint32_t word, uint32_t id)
     return 0;
 }
 
-/* May an object of `size` words be there, of which the word `owner` is an id? `left` words follow.
- */
-static bool has_owner(const struct ids *ids, const uint32_t *w, size_t left, size_t size,
-                      size_t owner, uint32_t flags)
+/* Does an object of `size` words, whose word `owner` is words[i], lie within them all? */
+static bool fits(size_t i, size_t count, size_t owner, size_t size)
 {
-    return left >= size && is_id(ids, w[owner] & ~flags);
+    return i >= owner && i - owner + size <= count;
 }
 
-/* The object that may begin at `w`, and is at `address` in the image. */
-static int look_at(const struct image *image, const struct ids *ids, struct found *found,
-                   const uint32_t *w, size_t left, uint64_t address)
+/* words[i] is a thread's id. */
+static int look_at(const struct ids *ids, struct found *found, const uint32_t *words, size_t i,
+                   size_t count, uint64_t address)
 {
+    const uint32_t *mutex = words + i - OWNERS_MUTEX_OWNER, *lock = words + i - OWNERS_RWLOCK_OWNER;
     int result = 0;
-    if (!ids->glibc)
-        return has_owner(ids, w, left, OWNERS_MUSL, OWNERS_MUSL_OWNER, ~OWNERS_MUSL_ID) &&
-                       owners_musl(w) && is_linked(image, w)
-                   ? add(found, address, OWNERS_MUSL_OWNER, w[OWNERS_MUSL_OWNER] & OWNERS_MUSL_ID)
-                   : 0;
-    if (has_owner(ids, w, left, OWNERS_MUTEX, OWNERS_MUTEX_OWNER, 0) &&
-        owners_mutex(w, ids->threads)) {
-        result = add(found, address, OWNERS_MUTEX_OWNER, w[OWNERS_MUTEX_OWNER]);
-        if (!result && (w[0] & FUTEX_TID_MASK) == w[OWNERS_MUTEX_OWNER])
-            result = add(found, address, 0, w[OWNERS_MUTEX_OWNER]);
+    if (fits(i, count, OWNERS_MUTEX_OWNER, OWNERS_MUTEX) && owners_mutex(mutex, ids->threads)) {
+        uint64_t object = address + 4 * (i - OWNERS_MUTEX_OWNER);
+        result = add(found, object, OWNERS_MUTEX_OWNER, words[i]);
+        if (!result && (mutex[0] & FUTEX_TID_MASK) == words[i])
+            result = add(found, object, 0, words[i]);
     }
-    if (!result && has_owner(ids, w, left, OWNERS_RWLOCK, OWNERS_RWLOCK_OWNER, 0) &&
-        owners_rwlock(w, ids->threads))
-        result = add(found, address, OWNERS_RWLOCK_OWNER, w[OWNERS_RWLOCK_OWNER]);
+    if (!result && fits(i, count, OWNERS_RWLOCK_OWNER, OWNERS_RWLOCK) &&
+        owners_rwlock(lock, ids->threads))
+        result = add(found, address + 4 * (i - OWNERS_RWLOCK_OWNER), OWNERS_RWLOCK_OWNER, words[i]);
     return result;
 }
 
-/* `count` words of memory that is `address` in the image. All locks are aligned to 8. */
+/* words[i] names a thread. */
+static int look_at_musl(const struct image *image, struct found *found, const uint32_t *words,
+                        size_t i, size_t count, uint64_t address)
+{
+    const uint32_t *mutex = words + i - OWNERS_MUSL_OWNER;
+    if (!fits(i, count, OWNERS_MUSL_OWNER, OWNERS_MUSL) || !owners_musl(mutex) ||
+        !is_linked(image, mutex))
+        return 0;
+    return add(found, address + 4 * (i - OWNERS_MUSL_OWNER), OWNERS_MUSL_OWNER,
+               words[i] & OWNERS_MUSL_ID);
+}
+
+/* `count` words of memory that is `address` in the image. All locks are aligned to 8; an owner is
+ * in an even word, with musl in an odd one. Every word of the program's comes by here. */
 static int look(const struct image *image, const struct ids *ids, struct found *found,
                 const uint32_t *words, size_t count, uint64_t address)
 {
     int result = 0;
-    for (size_t i = 0; i < count && !result; i += 2)
-        result = look_at(image, ids, found, words + i, count - i, address + 4 * i);
+    for (size_t i = 0; ids->glibc && i < count && !result; i += 2)
+        if (words[i] - ids->first < ids->count && is_id(ids, words[i]))
+            result = look_at(ids, found, words, i, count, address);
+    for (size_t i = 1; !ids->glibc && i < count && !result; i += 2)
+        if (is_id(ids, words[i] & OWNERS_MUSL_ID))
+            result = look_at_musl(image, found, words, i, count, address);
     return result;
 }
 
