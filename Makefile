@@ -127,7 +127,7 @@ $(BUILD)/targets/musl/%: tests/targets/%.c
 # Files of tests that run at the same time; these do so when nothing else does: they measure time, or what a debugger can do
 # to a program only while the machine has time for it (HACKING.md, Known).
 JOBS       ?= 2
-alone      := tests/restart-time.bats tests/threads-hijack.bats
+alone      := $(addprefix tests/,restart-time.bats threads-hijack.bats threads-restart.bats)
 check_env  := CMOCKA_MESSAGE_OUTPUT=TAP BATS_TEST_TIMEOUT=600 BUILD=$(abspath $(BUILD))
 # What failing tests said stands before the summary (scripts/ShowFailures.pm).
 PROVE      := perl -Iscripts -S prove --formatter ShowFailures
