@@ -94,11 +94,15 @@ work_end() {
 
 # --- waiting ----------------------------------------------------------------------------------------------------------
 
-# wait_until COMMAND...: until it succeeds, at most $DEADLINE seconds
+# wait_until COMMAND...: until it succeeds, at most $DEADLINE seconds. The clock of a virtual machine leaps when that is paused: a
+# look that seems to have taken ten seconds does not count.
 wait_until() {
-    local end=$((${EPOCHREALTIME/./} + DEADLINE * 1000000))
+    local last=${EPOCHREALTIME/./} left=$((DEADLINE * 1000000)) now
     until "$@"; do
-        [ "${EPOCHREALTIME/./}" -lt "$end" ] || { complain "waited $DEADLINE s in vain: $*"; return 1; }
+        now=${EPOCHREALTIME/./}
+        [ $((now - last)) -gt 10000000 ] || left=$((left - now + last))
+        [ "$left" -gt 0 ] || { complain "waited $DEADLINE s in vain: $*"; return 1; }
+        last=$now
         sleep 0.005
     done
 }
