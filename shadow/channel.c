@@ -143,6 +143,10 @@ static bool change_stream(struct channel *c)
         close(old);
     while (c->replacement < 0 && !c->end)
         pthread_cond_wait(&c->changed, &c->lock);
+    if (c->end && c->replacement >= 0) { /* one that came, and was never looked at */
+        close(c->replacement);
+        c->replacement = -1;
+    }
     c->stream = c->replacement;
     c->replacement = -1;
     pthread_mutex_unlock(&c->lock);
