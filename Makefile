@@ -46,7 +46,7 @@ target_src   := $(stubs_src) $(call c_and_s,restart/ckpt*) $(call c_and_s,restar
                 $(call c_and_s,restart/arch/$(ARCH)/ckpt*) $(call c_and_s,restart/arch/$(ARCH)/resume*)
 shadow_src   := $(filter-out $(control_src),$(wildcard shadow/*.c)) $(call c_and_s,shadow/arch/$(ARCH)/*) \
                 restart/ckpt_fds.c restart/ckpt_fds_leave.c restart/ckpt_fds_pipe.c restart/ckpt_fds_sharing.c restart/ckpt_text.c \
-                shadow/control_start.c
+                stubs/lines.c shadow/control_start.c
 starter_src  := $(wildcard restart/starter*.c) $(wildcard restart/arch/$(ARCH)/starter*.c) $(control_src)
 library_src  := $(call c_and_s,restart/librestart*) $(call c_and_s,restart/arch/$(ARCH)/librestart*) stubs/mem.c
 

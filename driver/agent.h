@@ -49,7 +49,7 @@ int agent_find_shadow(pid_t pid, struct control *c, struct control_status *statu
  * -errno. */
 int agent_call(struct target *target, const char *function, int64_t *result, struct failure *f);
 
-/* Tells the stubs that go on at home where the originals are now: an address for each function
+/* Tells the stubs where the originals are now: an address for each function
  * (enum function_id), or 0. *stubs is the first stub, from which the others are ENTRY_SIZE apart.
  */
 int agent_write_homes(struct target *target, const taddr homes[FUNCTIONS], taddr *stubs,

@@ -319,15 +319,16 @@ static bool locks_refused(const struct hijack *h)
     return false;
 }
 
-/* Where the stubs that go on at home do so. */
+/* Where stubs go on at home: of several functions of a row any will do. */
 static int write_homes(struct hijack *h, taddr *stubs, struct failure *f)
 {
     taddr homes[FUNCTIONS] = {0};
     const bool no_locks = locks_refused(h);
     for (size_t i = 0; i < replace_count_slots(h->replace); i++) {
         const struct replace_patch *patch = replace_at(h->replace, i);
-        if (call_goes_on(patch->row) && !(no_locks && patch->row->how == FUNCTION_LOCK))
-            homes[patch->row - call_functions] = patch->slot + JUMP_HOME;
+        taddr *home = &homes[patch->row - call_functions];
+        if (!*home && !(no_locks && patch->row->how == FUNCTION_LOCK))
+            *home = patch->slot + JUMP_HOME;
     }
     return agent_write_homes(&h->target, homes, stubs, f);
 }

@@ -88,7 +88,7 @@ static int cannot_start(struct inferior *inferior, int code, struct failure *f)
 int inferior_start(struct inferior **out, mi_trace *trace, struct failure *f)
 {
     static const char *const argv[] = {
-        "-iex", "set debuginfod enabled off", /* */
+        "-iex", "set debuginfod enabled off", /* asks no server */
         "-iex", "set auto-load no",
         "-iex", "set exec-file-mismatch off", /* our executable is not the target's, on purpose */
         "-iex", "set sysroot /nonexistent",
@@ -361,6 +361,16 @@ static int write_hex(struct inferior *inferior, taddr address, const void *from,
     return 0;
 }
 
+/* Has gdb write what the file says, and closes it. */
+static int restore(struct inferior *inferior, int fd, const char *how, struct failure *f)
+{
+    int code =
+        mi_command(inferior->mi, NULL, "-interpreter-exec console \"restore /proc/%d/fd/%d%s\"",
+                   (int)getpid(), fd, how);
+    close(fd);
+    return code < 0 ? gdb_failed(inferior, code, "cannot write the target's memory", f) : 0;
+}
+
 /* GDB reads its commands one character a system call: what is long goes to it as a file. */
 static int write_file(struct inferior *inferior, taddr address, const void *from, size_t size,
                       struct failure *f)
@@ -371,24 +381,16 @@ static int write_file(struct inferior *inferior, taddr address, const void *from
         close(fd);
         return fail_errno(f, code, "cannot make a file in memory");
     }
-    int code = mi_command(inferior->mi, NULL,
-                          "-interpreter-exec console \"restore /proc/%d/fd/%d binary %" PRIu64 "\"",
-                          (int)getpid(), fd, address);
-    close(fd);
-    return code < 0 ? gdb_failed(inferior, code, "cannot write the target's memory", f) : 0;
+    char how[32];
+    snprintf(how, sizeof how, " binary %" PRIu64, address);
+    return restore(inferior, fd, how, f);
 }
 
 int inferior_write_pieces(struct inferior *inferior, const struct piece *pieces, size_t count,
                           struct failure *f)
 {
     int fd = pieces_file(pieces, count, f);
-    if (fd < 0)
-        return fd;
-    int code =
-        mi_command(inferior->mi, NULL, "-interpreter-exec console \"restore /proc/%d/fd/%d\"",
-                   (int)getpid(), fd);
-    close(fd);
-    return code < 0 ? gdb_failed(inferior, code, "cannot write the target's memory", f) : 0;
+    return fd < 0 ? fd : restore(inferior, fd, "", f);
 }
 
 int inferior_write(struct inferior *inferior, taddr address, const void *from, size_t size,

@@ -69,13 +69,13 @@ int inferior_set_pc(struct inferior *inferior, taddr pc, struct failure *f);
 
 int inferior_read(struct inferior *inferior, taddr address, void *to, size_t size,
                   struct failure *f);
+/* Also to memory that the target cannot write (a private copy of the page is made). */
+int inferior_write(struct inferior *inferior, taddr address, const void *from, size_t size,
+                   struct failure *f);
 /* The same of many pieces, by one command. What gdb could not write it does not tell: read it back.
  */
 int inferior_write_pieces(struct inferior *inferior, const struct piece *pieces, size_t count,
                           struct failure *f);
-/* Also to memory that the target cannot write (a private copy of the page is made). */
-int inferior_write(struct inferior *inferior, taddr address, const void *from, size_t size,
-                   struct failure *f);
 /* A NUL-terminated string; cut off at size-1 bytes. */
 int inferior_read_string(struct inferior *inferior, taddr address, char *to, size_t size,
                          struct failure *f);

@@ -59,7 +59,7 @@ static size_t size_of(const struct span *s)
     return s->last->address + s->last->size - s->first->address;
 }
 
-static int is_stale(const struct span *s, bool patch, struct failure *f)
+static int fail_stale(const struct span *s, bool patch, struct failure *f)
 {
     const char *why = patch ? "is not what its file says: changed by another tool?"
                             : "was changed by another tool after the hijack and is left as it is";
@@ -72,7 +72,7 @@ static int prepare(struct target *target, struct span *s, size_t count, bool pat
                    struct failure *f)
 {
     int code = read_span(target, s->first, s->last, s->bytes, f);
-    return code == 0 && edit(s->bytes, s->first, count, patch) ? is_stale(s, patch, f) : code;
+    return code == 0 && edit(s->bytes, s->first, count, patch) ? fail_stale(s, patch, f) : code;
 }
 
 static int compare(struct target *target, const struct span *s, struct failure *f)

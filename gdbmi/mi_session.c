@@ -257,16 +257,14 @@ static void await_end(struct mi_session *s)
         error = mi_pump(s, deadline, false);
 }
 
-/* From gentle to certain; at once where it was never told to do anything. A gdb that waits for its
- * target does not read, but heeds SIGTERM; both ways it detaches. */
+/* From gentle to certain. A gdb that waits for its target does not read, but heeds SIGTERM; both
+ * ways it detaches. */
 static void end_gdb(struct mi_session *s)
 {
     static const char command[] = "-gdb-exit\n";
 
     if (s->prompt)
         send_command(s, command, sizeof command - 1, mi_now_ms() + s->deadline_ms);
-    else if (!s->commands)
-        kill(s->gdb.pid, SIGKILL);
     if (s->gdb.pid)
         shutdown(s->gdb.in, SHUT_WR);
     await_end(s);

@@ -1,6 +1,6 @@
 /*
- * ckpt_text.h - text in and out for the checkpoint: messages put together without printf, files of
- * /proc read by line.
+ * ckpt_text.h - text for the checkpoint: messages put together without printf; what is read, by
+ * stubs/lines.h.
  *
  * Freestanding (stubs/raw.h). Texts are always NUL-terminated and are cut, never overrun.
  */
@@ -9,6 +9,8 @@
 
 #include <stddef.h>
 #include <stdint.h>
+
+#include "stubs/lines.h"
 
 struct text {
     char *bytes;
@@ -21,11 +23,6 @@ void text_number(struct text *t, int64_t n);
 /* ": " and the cause: the common errors in words, the others by number. */
 void text_cause(struct text *t, long error);
 
-/* Parses a number in base 8, 10 or 16 at *s and moves *s behind it. */
-uint64_t text_parse(const char **s, unsigned base);
-/* Moves behind the next space-separated words, `count` of them. */
-const char *text_skip(const char *s, unsigned count);
-
 /* What getdents64(2) lists. */
 struct dent {
     uint64_t inode;
@@ -34,23 +31,5 @@ struct dent {
     uint8_t type;
     char name[];
 };
-
-/* A text file read line by line. */
-#define LINES_SIZE 16384
-struct lines {
-    int fd;
-    size_t start, end;
-    int eof;
-    char buffer[LINES_SIZE];
-};
-
-/* 0 or -errno; the lines must be closed. */
-long lines_open(struct lines *l, const char *path);
-/* The next line without its newline, valid until the next call; NULL at the end or on an error. */
-char *lines_next(struct lines *l);
-void lines_close(struct lines *l);
-
-/* Reads a small file whole, NUL-terminated; its length, or -errno. */
-long text_file(const char *path, char *to, size_t size);
 
 #endif

@@ -15,6 +15,7 @@
 #include "stubs/mem.h"
 #include "stubs/net.h"
 #include "stubs/owners.h"
+#include "stubs/owners_look.h"
 #include "stubs/raw.h"
 #include "stubs/remote.h"
 #include "stubs/thread.h"
@@ -27,10 +28,7 @@
 #define ROBUST_MAX 4096 /* more than the kernel itself looks at (ROBUST_LIST_LIMIT) */
 #define FAILED     3
 
-/* glibc's struct __pthread_mutex_s, from the lock word on */
-#define MUTEX_KIND      16
-#define MUTEX_KINDS     0x3b3u
-#define MUTEX_FULL      0x30u /* robust, priority inheriting */
+#define MUTEX_KIND      16 /* in glibc's struct __pthread_mutex_s, from the lock word on */
 #define WAITER_STACK    512
 #define CONDITION_STACK 1024
 #define CONDITION       48 /* bytes of a pthread_cond_t, glibc's and musl's */
@@ -118,8 +116,8 @@ static void change_waiter(const struct image_thread *t)
     ucontext_t *frame = program_frame(t);
     uint64_t lock = resume_arch_waits_at(frame);
     uint32_t kind, word;
-    if (!lock || !resume_peek(lock + MUTEX_KIND, &kind, sizeof kind) || kind & ~MUTEX_KINDS ||
-        !(kind & MUTEX_FULL))
+    if (!lock || !resume_peek(lock + MUTEX_KIND, &kind, sizeof kind) || kind & ~OWNERS_KINDS ||
+        !(kind & (OWNERS_ROBUST | OWNERS_INHERIT)))
         return;
     change_id(lock, t->tid, t->now); /* the kernel has made it the owner meanwhile */
     uint64_t stack = resume_arch_change_registers(frame, t->tid, t->now);

@@ -56,7 +56,7 @@ static int make_ids(const struct image *image, struct ids *ids)
     return 0;
 }
 
-/* --- what they look like --- */
+/* --- the image's memory --- */
 
 static bool is_bytes(const struct image_run *run)
 {
@@ -139,7 +139,7 @@ static int look_at_musl(const struct image *image, struct found *found, const ui
         !is_linked(image, mutex))
         return 0;
     return add(found, address + 4 * (i - OWNERS_MUSL_OWNER), OWNERS_MUSL_OWNER,
-               words[i] & OWNERS_MUSL_ID);
+               words[i] & FUTEX_TID_MASK);
 }
 
 /* `count` words of memory that is `address` in the image. All locks are aligned to 8; an owner is
@@ -149,10 +149,10 @@ static int look(const struct image *image, const struct ids *ids, struct found *
 {
     int result = 0;
     for (size_t i = 0; ids->glibc && i < count && !result; i += 2)
-        if (words[i] - ids->first < ids->count && is_id(ids, words[i]))
+        if (is_id(ids, words[i]))
             result = look_at(ids, found, words, i, count, address);
     for (size_t i = 1; !ids->glibc && i < count && !result; i += 2)
-        if (is_id(ids, words[i] & OWNERS_MUSL_ID))
+        if (is_id(ids, words[i] & FUTEX_TID_MASK))
             result = look_at_musl(image, found, words, i, count, address);
     return result;
 }

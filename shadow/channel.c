@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "shadow/execute.h"
@@ -20,8 +19,7 @@
 #define MAPPED       (ARENA_AT + DECODE_ARENA)
 #define STACK        65536
 #define LARGE        32768 /* bytes: memory that is given back when the channel is idle */
-#define SPIN_NS      50000 /* so long a worker looks for the next request before it sleeps */
-#define QUICK        4     /* requests that came within SPIN_NS before it does so */
+#define QUICK        4     /* requests that came within EXECUTOR_SPIN_NS before it does so */
 #define VAIN         4096  /* at most, after spinning in vain */
 #define MOST         4096  /* channels */
 #define BLOCK_ROUNDS 100
@@ -154,13 +152,6 @@ static bool change_stream(struct channel *c)
     return c->stream >= 0;
 }
 
-static uint64_t now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
 static ssize_t receive_some(struct channel *c, int flags)
 {
     ssize_t got = recv(c->stream, c->request + c->have, REQUEST_SIZE - c->have, flags);
@@ -171,9 +162,9 @@ static ssize_t receive_some(struct channel *c, int flags)
  * wake-ups across processors would cost ten times that. */
 static ssize_t receive_spinning(struct channel *c)
 {
-    uint64_t end = now() + SPIN_NS;
+    uint64_t end = executor_now() + EXECUTOR_SPIN_NS;
     ssize_t got;
-    while ((got = receive_some(c, MSG_DONTWAIT)) == -EAGAIN && now() < end)
+    while ((got = receive_some(c, MSG_DONTWAIT)) == -EAGAIN && executor_now() < end)
         ;
     if (got > 0 && c->patience > QUICK)
         c->patience--;
@@ -195,10 +186,10 @@ static void give_back_memory(struct channel *c)
 static ssize_t receive_waiting(struct channel *c)
 {
     give_back_memory(c);
-    uint64_t begin = now();
+    uint64_t begin = executor_now();
     ssize_t got = receive_some(c, 0);
     if (got > 0)
-        c->quick = now() - begin < SPIN_NS ? c->quick + 1 : 0;
+        c->quick = executor_now() - begin < EXECUTOR_SPIN_NS ? c->quick + 1 : 0;
     return got;
 }
 

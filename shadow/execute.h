@@ -24,6 +24,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include "shadow/decode.h"
 #include "shadow/shadow.h"
@@ -102,6 +103,16 @@ struct executor {
 };
 
 extern struct executor executor;
+
+/* Whoever waits for the program looks for so long before it sleeps: to be waked takes both ends
+ * longer than many a program needs to go on. */
+#define EXECUTOR_SPIN_NS 50000
+static inline uint64_t executor_now(void) /* CLOCK_MONOTONIC, ns */
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
 
 /* --- execute.c --- */
 /* Becomes the executor; the caller is a fresh fork of the shadow. Never returns. */

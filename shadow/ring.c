@@ -17,14 +17,12 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "shadow/execute.h"
 #include "stubs/ring.h"
 
-#define TOGETHER  256 /* records in one write */
-#define LINGER_NS 50000
+#define TOGETHER 256 /* records in one write */
 
 static struct ring *ring; /* NULL: none */
 static uint64_t taken;    /* our own count: the program could change `tail` */
@@ -173,16 +171,13 @@ static bool is_empty(const struct ring *r)
     return __atomic_load_n(&r->head, __ATOMIC_SEQ_CST) == r->tail;
 }
 
-/* Who writes does so again: to be waked takes both ends longer than most programs need to. */
+/* Who writes does so again. */
 static void linger(const struct ring *r)
 {
-    struct timespec began, now;
-    clock_gettime(CLOCK_MONOTONIC, &began);
-    do {
+    uint64_t end = executor_now() + EXECUTOR_SPIN_NS;
+    do
         sched_yield();
-        clock_gettime(CLOCK_MONOTONIC, &now);
-    } while (is_empty(r) &&
-             (now.tv_sec - began.tv_sec) * 1000000000 + now.tv_nsec - began.tv_nsec < LINGER_NS);
+    while (is_empty(r) && executor_now() < end);
 }
 
 /* Until something is in the ring, or it is not the ring any more. */

@@ -68,16 +68,6 @@ static void unmap_arguments(const struct call_function *row, const long *from, l
         to[i] = from[i];
 }
 
-/* The displaced instructions of a function of the row, any: all do the same. */
-static uintptr_t home_of(unsigned function)
-{
-    const struct hijack_record *r = &hijack_record;
-    for (uint32_t i = 0; i < r->patch_count; i++)
-        if (r->patches[i].function == function)
-            return r->island + i * JUMP_SLOT + JUMP_HOME;
-    return 0;
-}
-
 struct entry_result entry_main(unsigned function, long *args)
 {
     const struct call_function *row = &functions[function];
@@ -96,7 +86,7 @@ struct entry_result entry_main(unsigned function, long *args)
     if (call.again)
         unmap_arguments(row, call.args, args);
     raw(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof mask);
-    return call.again ? (struct entry_result){0, home_of(function)}
+    return call.again ? (struct entry_result){0, entry_homes[function]}
                       : (struct entry_result){report(row, result), 0};
 }
 

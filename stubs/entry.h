@@ -26,8 +26,9 @@
 #define ENTRY_SIZE 16
 extern const unsigned char entry_stubs[];
 
-/* Where the original of a MASK or LOCK function is: JUMP_HOME of its slot. Written by the driver,
- * with the island; none of LOCK where one of them could not be given its jump. */
+/* Where the original of a function is: JUMP_HOME of its slot, or of any where several do the same.
+ * Written by the driver, with the island; 0: none, and none of LOCK where one of them could not be
+ * given its jump. */
 extern uintptr_t entry_homes[];
 
 /* Called by a stub with the function's arguments. Where `home` is not 0 the stub goes on there,

@@ -1,10 +1,10 @@
 /* owners.c - see owners.h. */
 #include <errno.h>
-#include <sys/uio.h>
 
 #include "stubs/owners.h"
 #include "stubs/owners_look.h"
 #include "stubs/raw.h"
+#include "stubs/remote.h"
 
 #define PATIENCE 1000
 #define NOBODY   0x3ffffffe /* no thread's id: the kernel's are smaller */
@@ -125,10 +125,9 @@ void owners_settle_word(uint64_t address)
 
 /* --- the end --- */
 
-static int read_words(uint64_t address, uint32_t *to, size_t count)
+static int read_words(const struct owners_entry *e, uint32_t *to, size_t count)
 {
-    struct iovec here = {to, 4 * count}, there = {(void *)address, 4 * count};
-    return raw(SYS_process_vm_readv, raw(SYS_getpid), &here, 1, &there, 1, 0) == (long)(4 * count);
+    return remote_read(to, (const void *)e->object, count * sizeof *to) == 0;
 }
 
 static int looks_like_lock(const struct owners_entry *e)
@@ -136,12 +135,11 @@ static int looks_like_lock(const struct owners_entry *e)
     uint32_t words[OWNERS_RWLOCK];
     switch (e->offset / 4) {
     case OWNERS_RWLOCK_OWNER:
-        return read_words(e->object, words, OWNERS_RWLOCK) &&
-               owners_rwlock(words, OWNERS_COUNT_MAX);
+        return read_words(e, words, OWNERS_RWLOCK) && owners_rwlock(words, OWNERS_COUNT_MAX);
     case OWNERS_MUSL_OWNER:
-        return read_words(e->object, words, OWNERS_MUSL) && owners_musl(words);
+        return read_words(e, words, OWNERS_MUSL) && owners_musl(words);
     default:
-        return read_words(e->object, words, OWNERS_MUTEX) && owners_mutex(words, OWNERS_COUNT_MAX);
+        return read_words(e, words, OWNERS_MUTEX) && owners_mutex(words, OWNERS_COUNT_MAX);
     }
 }
 

@@ -73,7 +73,6 @@ static inline bool owners_rwlock(const uint32_t *w, uint32_t threads)
 #define OWNERS_MUSL_OWNER 1
 #define OWNERS_MUSL_TYPES 0x8fu /* type, robust 4, inheriting 8, shared 128 */
 #define OWNERS_MUSL_ASKED 0xfu  /* types whose owner is asked for */
-#define OWNERS_MUSL_ID    0x3fffffffu
 
 static inline bool owners_musl(const uint32_t *w)
 {

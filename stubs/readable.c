@@ -1,8 +1,8 @@
 /* readable.c - see readable.h. */
-#include <fcntl.h>
 #include <stdint.h>
 #include <sys/mman.h>
 
+#include "stubs/lines.h"
 #include "stubs/mem.h"
 #include "stubs/raw.h"
 #include "stubs/readable.h"
@@ -38,51 +38,26 @@ bool readable_known(const void *from, size_t size)
 
 /* --- /proc/self/maps: "start-end perms offset device inode   name", proc_pid_maps(5) --- */
 
-static const char *hexadecimal(const char *text, uintptr_t *value)
-{
-    for (*value = 0;; text++) {
-        int c = *text | 0x20, digit = c >= '0' && c <= '9'   ? c - '0'
-                                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                                                             : -1;
-        if (digit < 0)
-            return text;
-        *value = *value << 4 | (uintptr_t)digit;
-    }
-}
-
 /* What the lines so far have told. */
 struct look {
     uintptr_t at;
     struct stretch stretch;
-    char object[64]; /* device and inode of the last file that is mapped to be executed */
+    uint64_t device, inode; /* of the last file that is mapped to be executed: an object */
 };
-
-/* " rw-p offset device inode    name": what stands behind the offset, to the end of the inode. */
-static size_t find_file(const char *perms, const char **file)
-{
-    *file = perms + 1;
-    for (int i = 0; i < 2 && *file; i++)
-        *file = strchr(*file, ' ') ? strchr(*file, ' ') + 1 : NULL;
-    const char *inode = *file ? strchr(*file, ' ') : NULL, *end = inode ? inode + 1 : NULL;
-    while (end && *end && *end != ' ')
-        end++;
-    return end ? (size_t)(end - *file) : 0;
-}
 
 /* Private and writable, of no file (inode 0) or an object's data. */
 static bool is_good(struct look *l, const char *perms)
 {
-    const char *file;
-    size_t size = find_file(perms, &file);
-    if (!size || size >= sizeof l->object)
-        return false;
-    bool of_object = !strncmp(l->object, file, size) && !l->object[size];
-    if (perms[3] == 'x') {
-        memcpy(l->object, file, size);
-        l->object[size] = '\0';
-    }
-    return perms[1] == 'r' && perms[2] == 'w' && perms[4] == 'p' &&
-           (of_object || !strncmp(file + size - 2, " 0", 2));
+    const char *file = text_skip(perms, 2);
+    uint64_t device = text_parse(&file, 16), inode;
+    file += *file == ':';
+    device = device << 32 | text_parse(&file, 16);
+    file = text_skip(file, 1);
+    inode = text_parse(&file, 10);
+    bool of_object = device == l->device && inode == l->inode;
+    if (perms[2] == 'x')
+        l->device = device, l->inode = inode;
+    return !strncmp(perms, "rw", 2) && perms[3] == 'p' && (!inode || of_object);
 }
 
 /* Mappings that follow one another are one stretch. False: the line begins a new one, and what is
@@ -90,11 +65,10 @@ static bool is_good(struct look *l, const char *perms)
 static bool goes_on(struct look *l, const char *line)
 {
     struct stretch mapping;
-    line = hexadecimal(line, &mapping.start);
-    if (*line++ != '-')
-        return false;
-    line = hexadecimal(line, &mapping.end);
-    if (!is_good(l, line))
+    mapping.start = text_parse(&line, 16);
+    line += *line == '-';
+    mapping.end = text_parse(&line, 16);
+    if (!is_good(l, text_skip(line, 1)))
         mapping.end = mapping.start;
     else if (mapping.start == l->stretch.end)
         mapping.start = l->stretch.start;
@@ -104,27 +78,15 @@ static bool goes_on(struct look *l, const char *line)
     return true;
 }
 
-/* Reads lines into a small buffer; what is left of an incomplete one goes to its front. */
 static bool look_up(struct look *l)
 {
-    char text[2048];
-    size_t have = 0;
-    bool more = true;
-    long fd = raw(SYS_open, "/proc/self/maps", O_RDONLY | O_CLOEXEC), got;
-    if (raw_failed(fd))
+    static struct lines lines;
+    const char *line;
+    if (lines_open(&lines, "/proc/self/maps"))
         return false;
-    while (more && (got = raw(SYS_read, fd, text + have, sizeof text - 1 - have)) > 0) {
-        char *line = text, *end;
-        text[have += (size_t)got] = '\0';
-        while (more && (end = strchr(line, '\n'))) {
-            *end = '\0';
-            more = goes_on(l, line);
-            line = end + 1;
-        }
-        have -= (size_t)(line - text);
-        memmove(text, line, have);
-    }
-    raw(SYS_close, fd);
+    while ((line = lines_next(&lines)) && goes_on(l, line))
+        ;
+    lines_close(&lines);
     return holds(&l->stretch, l->at);
 }
 

@@ -14,6 +14,9 @@ teardown() {
     work_end
 }
 
+# From now on I/O is remote, and *.buf buffered.
+buffered() { expect 0 gdb_hijack -q --remote-io --io '*.buf=buffer' "$PID"; }
+
 # does WHAT: remote_files.py does it under remote I/O and finds all as it should be
 does() {
     start "$PYTHON" "$TESTS/remote_files.py" "$1" && wait_until test -e "$DIR/ready" || return 1
@@ -51,7 +54,7 @@ small_file_system() {
 @test "buffered: ... nor after a while at home" {
     start "$PYTHON" "$TESTS/remote_files.py" reused
     wait_until test -e "$DIR/ready"
-    expect 0 gdb_hijack -q --remote-io --io '*.buf=buffer' "$PID"
+    buffered
     as touch "$DIR/go"
     wait_until test -e "$DIR/remote.done"
     expect 0 gdb_hijack -q --local-io "$PID"
@@ -67,7 +70,7 @@ small_file_system() {
 @test "buffered: twenty thousand small writes and reads are few calls at home" {
     start "$PYTHON" "$TESTS/remote_files.py" many
     wait_until test -e "$DIR/ready"
-    expect 0 gdb_hijack -q --remote-io --io '*.buf=buffer' "$PID"
+    buffered
     gdb_hijack trace "$PID" --json >"$DIR/trace" 2>"$DIR/trace.err" 3>&- &
     started $!
     tracer=$!
@@ -90,11 +93,11 @@ PY
 quick() {
     start_target "$1"
     for ((n = 0; n < 3; n++)); do
-        expect 0 gdb_hijack -q --remote-io --io '*.buf=buffer' "$PID"
+        buffered
         checkpoint
         expect 0 gdb_hijack -q --local-io "$PID"
     done
-    expect 0 gdb_hijack -q --remote-io --io '*.buf=buffer' "$PID"
+    buffered
     checkpoint
     finish
 }
@@ -128,7 +131,7 @@ open(os.environ["READY"], "w").close()
 while not os.path.exists("stop"):
     for i in range(2000): os.write(f, b"%07d\n" % i)'
     wait_until test -e "$DIR/ready"
-    expect 0 gdb_hijack -q --remote-io --io '*.buf=buffer' "$PID"
+    buffered
     before=$(stat -c %s "$DIR/k.buf")
     timeout -s INT 2 strace -f -c -e trace=rt_sigprocmask,process_vm_readv -o "$DIR/counted" -p "$PID" 2>/dev/null || true
     records=$((($(stat -c %s "$DIR/k.buf") - before) / 8))
@@ -147,7 +150,7 @@ while not os.path.exists("go"): time.sleep(0.01)
 for i in range(1000): os.write(f, b"%07d\n" % i)
 os.kill(os.getpid(), 9)'
     wait_until test -e "$DIR/ready"
-    expect 0 gdb_hijack -q --remote-io --io '*.buf=buffer' "$PID"
+    buffered
     as touch "$DIR/go"
     ends_with 137
     wait_until test "$(stat -c %s "$DIR/k.buf")" = 8000
@@ -228,7 +231,7 @@ while not os.path.exists("end"): time.sleep(0.01)'
 steps_begin() {
     start "$PYTHON" "$TESTS/remote_files.py" steps && wait_until test -e "$DIR/ready" || return 1
     STEP=0
-    hijack_for_away && expect 0 gdb_hijack -q --remote-io --io '*.buf=buffer' "$PID" || return 1
+    hijack_for_away && buffered || return 1
     as touch "$DIR/go"
     wait_until test -e "$DIR/mapped"
 }
