@@ -244,6 +244,15 @@ static void warn_of_kept(void)
                         "elsewhere stays in its memory");
 }
 
+static void warn_of_lock(void)
+{
+    if (!rendezvous_in_lock())
+        return;
+    text_add(&ckpt_why, ckpt_why.length ? "; " : "");
+    text_add(&ckpt_why, "a thread could not be found but in the midst of one of libc's lock "
+                        "functions: restart this image with --keep-ids, or take another");
+}
+
 static long take(const char *path, const struct rlimit *descriptors)
 {
     long result = ckpt_scratch_map();
@@ -262,6 +271,8 @@ static long take(const char *path, const struct rlimit *descriptors)
             warn_of_kept();
             warn_of_vdso();
         }
+        if (!result)
+            warn_of_lock();
     }
     return result;
 }

@@ -7,8 +7,11 @@
 #include <time.h>
 
 #include "restart/ckpt.h"
+#include "restart/ckpt_arch.h"
 #include "restart/ckpt_rendezvous.h"
+#include "restart/resume_arch.h"
 #include "stubs/agent.h"
+#include "stubs/entry.h"
 #include "stubs/mem.h"
 #include "stubs/raw.h"
 #include "stubs/remote.h"
@@ -18,12 +21,14 @@
 #define STALL       (50 * MILLISECOND)   /* nobody comes for so long: let all go */
 #define PAUSE       (5 * MILLISECOND)    /* the first pause before the next attempt */
 #define PATIENCE    (5000 * MILLISECOND) /* for all attempts together */
+#define LOCK_PAUSE  (MILLISECOND / 10)   /* for a thread to leave a lock function ... */
+#define LOCK_LIMIT  (500 * MILLISECOND)  /* ... for so long */
 #define FULL        0x40000000u          /* beyond any slot: the gate is closed */
 #define ALL         0x7fffffff
 #define NAMED_MAX   4 /* threads that a refusal names */
 
 static unsigned joined; /* slots taken, once the gate is closed */
-static int main_ended;
+static int main_ended, in_lock;
 static int32_t *called;       /* threads that have got the signal ... */
 static unsigned called_count; /* ... in the order of /proc/self/task, more or less */
 static uint64_t began,
@@ -269,18 +274,16 @@ static void end_pause(void)
         raw(SYS_timer_delete, timer);
 }
 
-static long try_again(void)
+/* Will it? */
+static int try_again(uint64_t pause)
 {
     struct sigevent event = {.sigev_signo = hijack_params.signal, .sigev_notify = SIGEV_SIGNAL};
     event.sigev_value = handler_mark();
-    long result = raw(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer);
-    if (result)
-        return result;
+    if (raw(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer))
+        return 0;
     const struct itimerspec in = {
-        .it_value = {(time_t)(interval / 1000000000), (long)(interval % 1000000000)}};
-    interval *= 2;
-    raw(SYS_timer_settime, timer, 0, &in, NULL);
-    return -EAGAIN;
+        .it_value = {(time_t)(pause / 1000000000), (long)(pause % 1000000000)}};
+    return raw(SYS_timer_settime, timer, 0, &in, NULL) == 0;
 }
 
 static int blocks_signal(int32_t tid)
@@ -346,9 +349,27 @@ static long meet(void)
         return ckpt_refused(CKPT_ROW_main_thread, "");
     if (result != -EAGAIN)
         return result;
-    if (handler_time() - began <= PATIENCE && try_again() == -EAGAIN)
+    interval *= 2;
+    if (handler_time() - began <= PATIENCE && try_again(interval / 2))
         return -EAGAIN;
     return refuse();
+}
+
+/* Has a thread begun to take or give a lock, and does not wait for it? */
+static int is_in_lock(void)
+{
+    for (unsigned i = 0; i < rendezvous_count(); i++) {
+        const ucontext_t *frame = rendezvous_thread(i)->frame;
+        if (entry_is_lock(ckpt_arch_counter(frame)) && !resume_arch_waits_at(frame))
+            return 1;
+    }
+    return 0;
+}
+
+static long leave_locks(void)
+{
+    in_lock = is_in_lock();
+    return in_lock && handler_time() - began <= LOCK_LIMIT && try_again(LOCK_PAUSE) ? -EAGAIN : 0;
 }
 
 long rendezvous(const siginfo_t *info)
@@ -360,6 +381,8 @@ long rendezvous(const siginfo_t *info)
     if (!began)
         began = handler_time(), interval = PAUSE;
     long result = thread_count() == 1 ? 0 : meet();
+    if (!result)
+        result = leave_locks();
     if (result != -EAGAIN)
         began = 0;
     return result;
@@ -377,6 +400,11 @@ void rendezvous_end(void)
 {
     handler_inside = (int)joined + 1;
     next_round(HANDLER_LEAVE);
+}
+
+int rendezvous_in_lock(void)
+{
+    return in_lock;
 }
 
 unsigned rendezvous_count(void)

@@ -12,6 +12,10 @@
  * A thread that has the signal blocked, or sleeps uninterruptibly, for all of that time stands in
  * the way; the refusal names it.
  *
+ * Half a lock is no state to begin with under another thread id: libc's lock functions read that
+ * and write it into the lock some instructions later. So when a thread is found within one, and
+ * does not wait there, all are let go likewise, for a moment, until none is.
+ *
  * Invariants: threads that have come cannot end, and cannot make new ones; so when as many have
  * come as the process has, nobody is missing. A main thread that has ended (pthread_exit) counts
  * for as long as the process lives, and does not come: that is refused.
@@ -24,6 +28,9 @@
 /* 0: all are here. -EAGAIN: they are let go, and the signal will come again. Another -errno: said
  * in ckpt_why. `info`: the leader's signal. */
 long rendezvous(const siginfo_t *info);
+
+/* Does one of them stand in a lock function all the same? */
+int rendezvous_in_lock(void);
 
 /* handler_collect() in every thread, the leader last. */
 void rendezvous_collect(void);

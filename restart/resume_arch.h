@@ -14,13 +14,10 @@ void resume_arch_thread(const struct image_thread *t);
 /* Does the thread go on from there with futex(2), to wait, or has it just waited? The address, else
  * 0. */
 uint64_t resume_arch_waits_at(const ucontext_t *frame);
-/* Its program counter, its stack pointer, the n-th of its other registers (0: there are no more).
- */
-uint64_t resume_arch_counter(const ucontext_t *frame);
+/* Its stack pointer. */
 uint64_t resume_arch_stack(const ucontext_t *frame);
-int resume_arch_register(const ucontext_t *frame, unsigned n, uint64_t *value);
-/* Puts `now` into each register that holds `then`, and returns the stack pointer. */
-uint64_t resume_arch_change_registers(ucontext_t *frame, int32_t then, int32_t now);
+/* Puts `now` into each register that holds `then`, of those that calls preserve; how many? */
+unsigned resume_arch_change_registers(ucontext_t *frame, int32_t then, int32_t now);
 /* Makes the kernel ready to load the frame's extended state. */
 void resume_arch_state(const struct image_thread *t);
 

@@ -100,30 +100,12 @@ static void change_record(const struct image_thread *t)
 static ucontext_t *program_frame(const struct image_thread *t)
 {
     static const size_t most = 65536; /* of our own frames, and the extended state in theirs */
-    ucontext_t *frame = (ucontext_t *)t->frame, *net = remote_thread_frame();
+    ucontext_t *frame = (ucontext_t *)t->frame, *net = remote_thread_frame(t->fs_base);
     uint64_t at = (uintptr_t)net, state;
     return net_is_ours(frame) && at > t->frame && at - t->frame < most &&
                    resume_peek(at + net_frame_size - sizeof state, &state, sizeof state)
                ? net
                : frame;
-}
-
-/* glibc reads the id once, before it waits for a robust or priority inheriting mutex, and makes it
- * the owner's afterwards: it lies in the frame of __pthread_mutex_lock_full(), some words up the
- * stack, or in a register. */
-static void change_waiter(const struct image_thread *t)
-{
-    ucontext_t *frame = program_frame(t);
-    uint64_t lock = resume_arch_waits_at(frame);
-    uint32_t kind, word;
-    if (!lock || !resume_peek(lock + MUTEX_KIND, &kind, sizeof kind) || kind & ~OWNERS_KINDS ||
-        !(kind & (OWNERS_ROBUST | OWNERS_INHERIT)))
-        return;
-    change_id(lock, t->tid, t->now); /* the kernel has made it the owner meanwhile */
-    uint64_t stack = resume_arch_change_registers(frame, t->tid, t->now);
-    for (uint64_t at = stack; at < stack + WAITER_STACK; at += sizeof word)
-        if (resume_peek(at, &word, sizeof word) && (int32_t)word == t->tid)
-            *(volatile uint32_t *)at = (uint32_t)t->now;
 }
 
 static void set_id(struct image_thread *t)
@@ -133,7 +115,6 @@ static void set_id(struct image_thread *t)
         return;
     change_record(t);
     change_robust(t);
-    change_waiter(t);
 }
 
 int32_t resume_thread_now(int32_t then)
@@ -155,21 +136,64 @@ static void settle_condition(uint64_t word, uint64_t stack)
             owners_settle(pair[1]);
 }
 
+/* How many are there, among the registers and in the words up the stack? */
+static unsigned count_of(const ucontext_t *frame, int32_t id)
+{
+    const uint64_t stack = resume_arch_stack(frame);
+    unsigned count = resume_arch_change_registers((ucontext_t *)frame, id, id);
+    uint32_t word;
+    for (uint64_t at = stack; at < stack + WAITER_STACK; at += sizeof word)
+        count += resume_peek(at, &word, sizeof word) && (int32_t)word == id;
+    return count;
+}
+
+static void change_frame(ucontext_t *frame, int32_t then, int32_t now)
+{
+    const uint64_t stack = resume_arch_stack(frame);
+    uint32_t word;
+    resume_arch_change_registers(frame, then, now);
+    for (uint64_t at = stack; at < stack + WAITER_STACK; at += sizeof word)
+        if (resume_peek(at, &word, sizeof word) && (int32_t)word == then)
+            *(volatile uint32_t *)at = (uint32_t)now;
+}
+
+/* glibc reads the id once, before it waits for a mutex, and makes it the owner's afterwards. With a
+ * robust or priority inheriting one it lies in the frame of __pthread_mutex_lock_full(), some words
+ * up the stack, or in a register. Where just one word there is that id, this is it, and changed.
+ * Where there are more - a variable of the program's can be the same number - none may be: then the
+ * owner is put right when the mutex is used next. So it is with the waits with a time limit for
+ * recursive and error-checking ones, where libc need not have kept it. */
+static void settle_waiter(const struct image_thread *t, ucontext_t *frame, uint64_t lock)
+{
+    uint32_t kind;
+    if (!resume_peek(lock + MUTEX_KIND, &kind, sizeof kind) || kind & ~OWNERS_KINDS ||
+        !(kind & (OWNERS_ROBUST | OWNERS_INHERIT | OWNERS_RECURSIVE | OWNERS_CHECKED)) ||
+        owners_awaited(lock, t->now))
+        return;
+    const bool kept = (kind & (OWNERS_ROBUST | OWNERS_INHERIT)) != 0;
+    if (kept)
+        change_id(lock, t->tid, t->now); /* the kernel has made it the owner meanwhile */
+    if (kept && count_of(frame, t->tid) == 1) {
+        change_frame(frame, t->tid, t->now);
+        return;
+    }
+    if (kept)
+        owners_await(lock, 0, t->tid, t->now);
+    owners_await(lock, OWNERS_MUTEX_OWNER * sizeof kind, t->tid, t->now);
+}
+
 /* What a thread waits at in the kernel is a lock, if it was taken for one; and the kernel reads who
- * owns a priority inheriting one. What one has in its registers that is within a lock function is,
- * too: it has come by the stub. */
+ * owns a priority inheriting one. */
 static void settle_thread(const struct image_thread *t)
 {
-    const ucontext_t *frame = program_frame(t);
-    uint64_t word = resume_arch_waits_at(frame), value;
-    if (word) {
-        owners_settle_word(word);
-        owners_settle(word);
-        settle_condition(word, resume_arch_stack(frame));
-    }
-    if (entry_is_lock(resume_arch_counter(frame)))
-        for (unsigned i = 0; resume_arch_register(frame, i, &value); i++)
-            owners_settle(value);
+    ucontext_t *frame = program_frame(t);
+    uint64_t word = resume_arch_waits_at(frame);
+    if (!word)
+        return;
+    owners_settle(word);
+    settle_condition(word, resume_arch_stack(frame));
+    if (t->now != t->tid)
+        settle_waiter(t, frame, word);
 }
 
 /* Where a lock function of libc's could not be given its jump, changing what looks like a lock is
@@ -185,7 +209,7 @@ void resume_owners(const struct resume_owner *found, uint64_t count)
             change_id(o->address, o->then, now);
     }
     owners_drop();
-    for (unsigned i = 0; owners.count && i < p->thread_count; i++)
+    for (unsigned i = 0; i < p->thread_count; i++)
         settle_thread(thread(i));
     if (owners.count)
         entry_refresh();

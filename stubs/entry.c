@@ -10,7 +10,13 @@
 #include "stubs/record.h"
 #include "stubs/remote.h"
 
-#define LOCK_CODE 1024 /* bytes, the most that a lock function of libc's has */
+#define LOCK_BEFORE 6144 /* bytes of code that may serve a lock function, before its entry ... */
+#define LOCK_BEHIND 2048 /* ... and with it behind */
+
+/* The assembler's stubs, and the section's, which the linker names. */
+extern const unsigned char hijack_at_home[], hijack_at_home_end[];
+extern const unsigned char __start_entry_lock_code[] __attribute__((visibility("hidden")));
+extern const unsigned char __stop_entry_lock_code[] __attribute__((visibility("hidden")));
 
 static const struct call_function functions[FUNCTIONS] = {
 #define FUNCTION CALL_FUNCTION_ROW_BARE
@@ -20,7 +26,7 @@ static const struct call_function functions[FUNCTIONS] = {
 HIJACK_EXPORT uintptr_t entry_homes[FUNCTIONS];
 
 /* The kernel's arguments from the function's. */
-static void map_arguments(const struct call_function *row, const long *from, long *to)
+ENTRY_LOCK_CODE static void map_arguments(const struct call_function *row, const long *from, long *to)
 {
     int next = 0, out = 0;
     if (row->args[0].kind == ARG_NONE) {
@@ -68,7 +74,7 @@ static void unmap_arguments(const struct call_function *row, const long *from, l
         to[i] = from[i];
 }
 
-struct entry_result entry_main(unsigned function, long *args)
+ENTRY_LOCK_CODE struct entry_result entry_main(unsigned function, long *args)
 {
     const struct call_function *row = &functions[function];
     uint64_t mask, all = REMOTE_ALL;
@@ -76,7 +82,7 @@ struct entry_result entry_main(unsigned function, long *args)
     struct remote_call call = {.number = row->number, .mask = &mask};
     map_arguments(row, args, call.args);
     if (row->how == FUNCTION_LOCK) {
-        owners_settle((uint64_t)call.args[0]);
+        owners_pass((uint64_t)call.args[0]);
         return (struct entry_result){0, entry_homes[function]};
     }
     if ((result = quick_write(row->number, call.args)))
@@ -133,13 +139,27 @@ bool entry_has_locks(void)
     return entry_homes[FUNCTION_ID_mutex_lock] != 0;
 }
 
-bool entry_is_lock(uintptr_t address)
+static bool is_between(uintptr_t address, const void *begin, const void *end)
+{
+    return address - (uintptr_t)begin < (uintptr_t)end - (uintptr_t)begin;
+}
+
+static bool is_patched_lock(uintptr_t address, uint32_t i)
 {
     const struct hijack_record *r = &hijack_record;
-    for (uint32_t i = 0; i < r->patch_count; i++)
-        if (functions[r->patches[i].function].how == FUNCTION_LOCK &&
-            (address - r->patches[i].address < LOCK_CODE ||
-             address - r->island - i * JUMP_SLOT < JUMP_SLOT))
+    uint64_t begin = r->patches[i].address - LOCK_BEFORE;
+    return functions[r->patches[i].function].how == FUNCTION_LOCK &&
+           (address - begin < LOCK_BEFORE + LOCK_BEHIND ||
+            address - r->island - i * JUMP_SLOT < JUMP_SLOT);
+}
+
+bool entry_is_lock(uintptr_t address)
+{
+    if (is_between(address, hijack_at_home, hijack_at_home_end) ||
+        is_between(address, __start_entry_lock_code, __stop_entry_lock_code))
+        return true;
+    for (uint32_t i = 0; i < hijack_record.patch_count; i++)
+        if (is_patched_lock(address, i))
             return true;
     return false;
 }

@@ -47,8 +47,15 @@ long entry_switch(enum entry_way way);
 /* The same once more: there is something in owners.h now. As entry_switch(). */
 long entry_refresh(void);
 
-/* Do all of libc's lock functions come by here, if asked to? Is that address in one of them? */
+/* Do all of libc's lock functions come by here, if asked to? */
 bool entry_has_locks(void);
+
+/* Does a thread that is about to execute that instruction stand in the midst of one of them, or of
+ * its stub? It may have read its id already, and write it into a lock later. What libc keeps static
+ * (glibc's __pthread_mutex_lock_full) lies near the function that it serves: what is near counts. */
 bool entry_is_lock(uintptr_t address);
+
+/* Code for which entry_is_lock() holds, too. */
+#define ENTRY_LOCK_CODE __attribute__((section("entry_lock_code")))
 
 #endif

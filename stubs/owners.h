@@ -5,13 +5,16 @@
  * (restart/resume_threads.h) has to change that note. But where the locks are, nobody knows: what
  * looks like one (owners_look.h) may be anything, since ids can be small numbers. So the restart
  * only writes down what looks like a held lock, and a word is changed when the program hands it to
- * one of libc's lock functions, the LOCK rows of calls.def: then it is a lock. (What a thread is at
- * when the restart lets it go is looked at then: it may be within such a function.) Those functions
- * come by here only while anything is written down.
+ * one of libc's lock functions, the LOCK rows of calls.def: then it is a lock. Those functions come
+ * by here only while anything is written down.
+ *
+ * Within such a function a checkpoint finds a thread only where it waits (ckpt_rendezvous.h). What
+ * it waits for is a lock, and looked at by the restart.
  */
 #ifndef STUBS_OWNERS_H
 #define STUBS_OWNERS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define OWNERS_ROOM 4096 /* entries, a power of two */
@@ -21,7 +24,7 @@ struct owners_entry {
     uint32_t offset; /* in it, of the word that names the owner */
     int32_t then;    /* the id there; 0: settled; negative: somebody does so right now */
     int32_t now;     /* that thread's id since */
-    int32_t padding;
+    int32_t awaited; /* `now` waits for it, and may write `then` there yet */
 };
 
 struct owners {
@@ -43,11 +46,19 @@ int owners_note(uint64_t object, uint32_t offset, int32_t then, int32_t now);
 /* Forgets what is right as it stands. */
 void owners_drop(void);
 
-/* It is a lock: changes what is written down of it. From any thread, at any time. */
-void owners_settle(uint64_t object);
+/* As owners_note(), of a word of a lock that `now` waits for. It has read its id before, and makes
+ * it the owner's when it gets the lock: so what is written down stays until that thread comes with
+ * this lock itself. Does one still wait so, since an earlier restart? */
+int owners_await(uint64_t object, uint32_t offset, int32_t then, int32_t now);
+bool owners_awaited(uint64_t object, int32_t now);
 
-/* Likewise what is written down of a word that a thread waits at in the kernel. */
-void owners_settle_word(uint64_t address);
+/* A restart: that is a lock, or the word of a lock that a thread waits at in the kernel. Changes
+ * what is written down of it, but for what is awaited. */
+void owners_settle(uint64_t address);
+
+/* A thread hands this to a lock function. Changes what is written down of it. From any thread, at
+ * any time. */
+void owners_pass(uint64_t object);
 
 /* We go: changes all that still looks like a lock. */
 void owners_settle_rest(void);

@@ -74,9 +74,9 @@ ucontext_t *remote_thread_waits(ucontext_t *frame)
     return before;
 }
 
-ucontext_t *remote_thread_frame(void)
+ucontext_t *remote_thread_frame(uintptr_t pointer)
 {
-    struct remote_thread *t = find(thread_pointer());
+    struct remote_thread *t = find(pointer);
     return t ? t->frame : NULL;
 }
 

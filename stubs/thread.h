@@ -35,10 +35,10 @@ struct remote_thread *remote_thread(void);
 /* Notes the frame of a call that the calling thread waits in here. Returns what was noted. */
 ucontext_t *remote_thread_waits(ucontext_t *frame);
 
-/* The program's own state in a call that the calling thread, stopped within our code, waits in
- * here: the frame of the net. NULL where it does not; stale where the program has left such a call
- * by longjmp. */
-ucontext_t *remote_thread_frame(void);
+/* The program's own state in a call that the thread with that thread pointer, stopped within our
+ * code, waits in here: the frame of the net. NULL where it does not; stale where the program has
+ * left such a call by longjmp. */
+ucontext_t *remote_thread_frame(uintptr_t pointer);
 
 /* The calling thread ends: its channel is closed. */
 void remote_thread_end(void);

@@ -42,6 +42,9 @@ as_root() {
 @test "every lock, held and fought for; signals, timers and attributes of one thread" { goes_on threads; }
 @test "the same, musl" { goes_on musl/threads; }
 
+@test "locks taken and given all the time, and waited for by threads with their own id in variables" { ROUNDS=4 goes_on locks; }
+@test "the same locks, musl" { ROUNDS=4 goes_on musl/locks; }
+
 @test "a condition waited for with a mutex that another thread holds" { goes_on conditions; }
 @test "the same condition, musl" { goes_on musl/conditions; }
 

@@ -43,35 +43,20 @@ uint64_t resume_arch_waits_at(const ucontext_t *frame)
                : 0;
 }
 
-uint64_t resume_arch_counter(const ucontext_t *frame)
-{
-    return (uint64_t)frame->uc_mcontext.gregs[REG_RIP];
-}
-
 uint64_t resume_arch_stack(const ucontext_t *frame)
 {
     return (uint64_t)frame->uc_mcontext.gregs[REG_RSP];
 }
 
-int resume_arch_register(const ucontext_t *frame, unsigned n, uint64_t *value)
-{
-    static const unsigned char general[] = {REG_RAX, REG_RBX, REG_RCX, REG_RDX, REG_RSI,
-                                            REG_RDI, REG_RBP, REG_R8,  REG_R9,  REG_R10,
-                                            REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
-    if (n >= sizeof general)
-        return 0;
-    *value = (uint64_t)frame->uc_mcontext.gregs[general[n]];
-    return 1;
-}
-
-uint64_t resume_arch_change_registers(ucontext_t *frame, int32_t then, int32_t now)
+unsigned resume_arch_change_registers(ucontext_t *frame, int32_t then, int32_t now)
 {
     static const unsigned char preserved[] = {REG_RBX, REG_RBP, REG_R12, REG_R13, REG_R14, REG_R15};
     greg_t *g = frame->uc_mcontext.gregs;
+    unsigned count = 0;
     for (unsigned i = 0; i < sizeof preserved; i++)
         if (g[preserved[i]] == then)
-            g[preserved[i]] = now;
-    return (uint64_t)g[REG_RSP];
+            g[preserved[i]] = now, count++;
+    return count;
 }
 
 /* Until a process has used a tile its state has no room for tiles, and rt_sigreturn would silently

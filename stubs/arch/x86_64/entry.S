@@ -13,6 +13,7 @@
         .globl  entry_stubs, hijack_in_stub, hijack_at_home, hijack_at_home_end
         .hidden entry_main, owners
         .protected entry_stubs, entry_homes, hijack_params /* the driver looks for them */
+        .protected hijack_at_home, hijack_at_home_end
 
         .type   entry_common, @function
 hijack_at_home:
