@@ -343,9 +343,12 @@ int target_go(struct target *target, struct failure *f)
 {
     if (!target->served)
         return target_let_go(target, f);
+    int code = target_take_stops(target, f);
+    if (code < 0)
+        return code;
     target->scratch = 0;
     target->served = false;
-    int code = masks_change_served(target, f);
+    code = masks_change_served(target, f);
     if (code == 0)
         code = server_leave(&target->server, f);
     if (code == 0)

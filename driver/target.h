@@ -135,6 +135,10 @@ int target_call_libc(struct target *target, uint64_t *result, struct failure *f,
 /* Nothing when the other threads have not run. Else lets them run, for a millisecond at a time,
  * until each stands where `extra` finds nothing unsafe. -EAGAIN: that did not come about. */
 int target_settle(struct target *target, target_unsafe *extra, void *context, struct failure *f);
+/* A thread that has taken a signal of its own first has the SIGSTOP by which gdb stopped it still
+ * before it. Letting the target go, gdb takes that back by SIGCONT, which a handler would see.
+ * Where the program has one, this lets the other threads run until no such stop is left. */
+int target_take_stops(struct target *target, struct failure *f);
 /* Copies a string into scratch memory; valid until the next one. */
 int target_string(struct target *target, const char *string, taddr *address, struct failure *f);
 /* Reads the address space again, after the target changed it. */

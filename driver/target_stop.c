@@ -1,6 +1,7 @@
 /* target_stop.c - where the threads of a stopped target stand, and when they must run on
  * (target.h). */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -305,4 +306,25 @@ int target_settle(struct target *target, target_unsafe *extra, void *context, st
     return code < 0 ? code
                     : fail(f, -EAGAIN, "a thread of process %d is still %s; try again later",
                            (int)target->info.pid, reason);
+}
+
+static int has_stop_pending(void *context, const struct proc_thread *thread)
+{
+    (void)context;
+    return (thread->signals_pending & 1u << (SIGSTOP - 1)) != 0;
+}
+
+/* With the other threads running gdb is waiting for those stops, and drops them. */
+int target_take_stops(struct target *target, struct failure *f)
+{
+    enum { ATTEMPTS = 50 };
+    int code = 0;
+    if (!(target->info.signals_caught & 1u << (SIGCONT - 1)))
+        return 0;
+    for (int i = 0; code == 0 && i < ATTEMPTS; i++) {
+        if (proc_threads(target->info.pid, has_stop_pending, NULL) <= 0)
+            return 0;
+        code = run_with_others(target, wait_a_little, NULL, f);
+    }
+    return code;
 }

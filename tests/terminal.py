@@ -152,9 +152,18 @@ def children(parent):
     return found
 
 
+def name(pid):
+    """Of a process; None when it has ended meanwhile."""
+    try:
+        with open(f"/proc/{pid}/comm") as f:
+            return f.read().rstrip("\n")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
 def program(pid):
     """What process `pid` is to its shell: with --keep-ids, its child."""
-    kept = [child for child in children(pid) if open(f"/proc/{child}/comm").read() != "hijack-guard\n"] if KEPT else []
+    kept = [child for child in children(pid) if name(child) not in ("hijack-guard", None)] if KEPT else []
     return kept[0] if kept else pid
 
 
