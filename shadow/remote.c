@@ -30,7 +30,7 @@ void remote_clear(struct remote *r)
 
 bool remote_alive(const struct shadow *s)
 {
-    return s->remote.fd >= 0;
+    return s->remote.fd >= 0 && !s->remote.ends;
 }
 
 /* What the executor counts is added to what the shadow does. */
@@ -92,12 +92,20 @@ static void answer_asker(struct shadow *s, int status)
     r->asker = NULL;
 }
 
+static void close_door(struct remote *r)
+{
+    if (r->fd >= 0)
+        close(r->fd);
+    r->fd = -1;
+}
+
 /* One that was killed a moment ago has all but ended. */
 void remote_await(struct shadow *s)
 {
     struct pollfd polled = {s->remote.pidfd, POLLIN, 0};
     if (s->remote.pidfd < 0)
         return;
+    close_door(&s->remote);
     poll(&polled, 1, 1000);
     remote_ended(s);
 }
@@ -240,6 +248,8 @@ static void pass_back(struct shadow *s)
 {
     struct peer *p = find_peer(s, &in.header);
     unsigned type = in.header.type & ~FRAME_REPLY;
+    if (s->remote.ends && type != FRAME_TRACED)
+        return;
     if (p && in.header.sequence == p->sequence)
         p->asked = 0;
     if (type == in.header.type && kept_receive(s, &in))
@@ -261,8 +271,7 @@ void remote_serve(struct shadow *s)
     if (error == -EAGAIN || error == -EINTR)
         return;
     if (error) { /* its end: the pidfd tells when it is complete */
-        close(s->remote.fd);
-        s->remote.fd = -1;
+        close_door(&s->remote);
         return;
     }
     pass_back(s);
@@ -286,20 +295,20 @@ void remote_ended(struct shadow *s)
     answer_unanswered(s);
     answer_asker(s, r->asker_type == FRAME_REMOTE ? -EIO : 0);
     close(r->pidfd);
-    if (r->fd >= 0)
-        close(r->fd);
+    close_door(r);
     remote_clear(r);
 }
 
 /* No frame reaches it any more. The end of its door is the executor's, once it has done the writes
- * that the program did not wait for; remote_ended() follows. */
+ * that the program did not wait for; remote_ended() follows. What it has told of the program's last
+ * calls is still read. */
 void remote_end(struct shadow *s)
 {
     if (s->remote.pidfd < 0)
         return;
     if (s->remote.fd >= 0)
-        close(s->remote.fd);
-    s->remote.fd = -1;
+        shutdown(s->remote.fd, SHUT_WR);
+    s->remote.ends = true;
 }
 
 int remote_end_for(struct shadow *s, struct peer *p, const struct frame *f)

@@ -227,16 +227,18 @@ static void run_once(int signals)
         polled[PEERS + i] = (struct pollfd){shadow.peers[i].fd, POLLIN, 0};
     if (poll(polled, ALL, -1) < 0)
         return;
-    /* Frames before the end of their sender: its report may be among them. */
+    /* Frames before the end of their sender: its report may be among them, and what the executor
+     * tells of the program's last calls. */
     for (int i = 0; i < SHADOW_PEERS; i++)
         if (polled[PEERS + i].revents && shadow.peers[i].fd == polled[PEERS + i].fd)
             serve_peer(&shadow, &shadow.peers[i]);
     if (polled[EXECUTOR].revents && shadow.remote.fd == polled[EXECUTOR].fd)
         remote_serve(&shadow);
-    if (polled[EXECUTOR_END].revents && shadow.remote.pidfd == polled[EXECUTOR_END].fd)
+    if (polled[EXECUTOR_END].revents && shadow.remote.pidfd == polled[EXECUTOR_END].fd &&
+        !polled[EXECUTOR].revents)
         remote_ended(&shadow);
     if (polled[APPLICATION].revents && shadow.application == polled[APPLICATION].fd &&
-        !polled[LISTENER].revents)
+        !polled[LISTENER].revents && !polled[EXECUTOR].revents)
         session_application_ended(&shadow);
     if (polled[LISTENER].revents)
         peer_accept(&shadow);

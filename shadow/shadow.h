@@ -51,6 +51,7 @@ struct hold {
 struct remote {
     int fd;    /* our end of the pair; -1: there is none */
     int pidfd; /* of the executor */
+    bool ends; /* it gets no more frames, and only those that tell of calls are passed on */
     bool ready;
     struct execute_shared *shared;
     struct peer *asker; /* of FRAME_REMOTE or FRAME_QUIT, which are answered later */

@@ -71,6 +71,23 @@ assert all(c["lost"] == 0 and c["took_us"] >= 0 for c in calls)
 PY
 }
 
+# At its end; the executor, whose sockets are streams, is not asked so.
+asks_shadow() { [ "$(cat "/proc/$PID/wchan")" = __skb_wait_for_more_packets ]; }
+
+# The program's end has come before the shadow has read a word of its last calls.
+@test "the last calls are told, too, by a shadow that comes to it late" {
+    traced_program
+    trace -o trace
+    shadow=$(shadow_of)
+    kill -STOP "$shadow"
+    as touch "$DIR/go"
+    wait_until asks_shadow
+    kill -CONT "$shadow"
+    ends_with 0 && ends_with 0 "$TRACER"
+    [ "$(grep -c '"/end"' "$DIR/trace")" = 1 ]
+    ! grep -q '^---' "$DIR/trace"
+}
+
 @test "of a program that is away, seen from home and from there" {
     away_or_skip
     away_use
