@@ -26,7 +26,8 @@ static const struct call_function functions[FUNCTIONS] = {
 HIJACK_EXPORT uintptr_t entry_homes[FUNCTIONS];
 
 /* The kernel's arguments from the function's. */
-ENTRY_LOCK_CODE static void map_arguments(const struct call_function *row, const long *from, long *to)
+ENTRY_LOCK_CODE static void map_arguments(const struct call_function *row, const long *from,
+                                          long *to)
 {
     int next = 0, out = 0;
     if (row->args[0].kind == ARG_NONE) {

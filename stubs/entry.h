@@ -52,7 +52,8 @@ bool entry_has_locks(void);
 
 /* Does a thread that is about to execute that instruction stand in the midst of one of them, or of
  * its stub? It may have read its id already, and write it into a lock later. What libc keeps static
- * (glibc's __pthread_mutex_lock_full) lies near the function that it serves: what is near counts. */
+ * (glibc's __pthread_mutex_lock_full) lies near the function that it serves: what is near counts.
+ */
 bool entry_is_lock(uintptr_t address);
 
 /* Code for which entry_is_lock() holds, too. */

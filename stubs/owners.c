@@ -165,8 +165,7 @@ ENTRY_LOCK_CODE void owners_pass(uint64_t object)
 void owners_settle(uint64_t address)
 {
     for (struct owners_entry *e = owners.at; owners.count && e < owners.at + OWNERS_ROOM; e++)
-        if (e->then && !e->awaited &&
-            (e->object == address || e->object + e->offset == address))
+        if (e->then && !e->awaited && (e->object == address || e->object + e->offset == address))
             settle(e);
 }
 

@@ -63,8 +63,8 @@ static void *wait_for(void *argument)
     for (int i = 0; i < 8; i++)
         copies[i] = (int)before;
     k->waits = (int)before;
-    int took = k->limited ? pthread_mutex_timedlock(&k->awaited, &never)
-                          : pthread_mutex_lock(&k->awaited);
+    int took =
+        k->limited ? pthread_mutex_timedlock(&k->awaited, &never) : pthread_mutex_lock(&k->awaited);
     for (int i = 0; i < 8; i++)
         CHECK(copies[i] == before, "%s: word %d was %ld, is %d", k->name, i, before, copies[i]);
     int again = pthread_mutex_lock(&k->awaited);
