@@ -137,7 +137,8 @@ int target_call_libc(struct target *target, uint64_t *result, struct failure *f,
 int target_settle(struct target *target, target_unsafe *extra, void *context, struct failure *f);
 /* A thread that has taken a signal of its own first has the SIGSTOP by which gdb stopped it still
  * before it. Letting the target go, gdb takes that back by SIGCONT, which a handler would see.
- * Where the program has one, this lets the other threads run until no such stop is left. */
+ * Where the program has one, this lets the other threads run until no such stop is left, or for a
+ * fifth of a second. */
 int target_take_stops(struct target *target, struct failure *f);
 /* Copies a string into scratch memory; valid until the next one. */
 int target_string(struct target *target, const char *string, taddr *address, struct failure *f);

@@ -314,17 +314,15 @@ static int has_stop_pending(void *context, const struct proc_thread *thread)
     return (thread->signals_pending & 1u << (SIGSTOP - 1)) != 0;
 }
 
-/* With the other threads running gdb is waiting for those stops, and drops them. */
+/* With the other threads running gdb waits for those stops, and drops them. */
 int target_take_stops(struct target *target, struct failure *f)
 {
-    enum { ATTEMPTS = 50 };
+    const uint64_t deadline = target_now() + 200000000;
     int code = 0;
     if (!(target->info.signals_caught & 1u << (SIGCONT - 1)))
         return 0;
-    for (int i = 0; code == 0 && i < ATTEMPTS; i++) {
-        if (proc_threads(target->info.pid, has_stop_pending, NULL) <= 0)
-            return 0;
+    while (code == 0 && target_now() < deadline &&
+           proc_threads(target->info.pid, has_stop_pending, NULL) > 0)
         code = run_with_others(target, wait_a_little, NULL, f);
-    }
     return code;
 }

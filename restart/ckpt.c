@@ -246,7 +246,7 @@ static void warn_of_kept(void)
 
 static void warn_of_lock(void)
 {
-    if (!rendezvous_in_lock())
+    if (!rendezvous_stands_badly())
         return;
     text_add(&ckpt_why, ckpt_why.length ? "; " : "");
     text_add(&ckpt_why, "a thread could not be found but in the midst of one of libc's lock "
@@ -315,11 +315,9 @@ static int ask(void)
  * since then, it was in this very call. */
 static void tell_elapsed(void)
 {
-    for (unsigned i = 0; request.blocked_ns && i < rendezvous_count(); i++) {
-        struct handler_thread *t = rendezvous_thread(i);
-        if (t->tid == hijack_params.pid && t->switches == request.switches)
-            reissue_elapsed(&t->call, t->frame, request.blocked_ns);
-    }
+    struct handler_thread *t = rendezvous_waits_since(request.switches);
+    if (t && request.blocked_ns)
+        reissue_elapsed(&t->call, t->frame, request.blocked_ns);
 }
 
 /* A program at its soft limit of descriptors must still be able to be checkpointed: lend ourselves

@@ -22,18 +22,22 @@
 #define PAUSE       (5 * MILLISECOND)    /* the first pause before the next attempt */
 #define PATIENCE    (5000 * MILLISECOND) /* for all attempts together */
 #define LOCK_PAUSE  (MILLISECOND / 10)   /* for a thread to leave a lock function ... */
-#define LOCK_LIMIT  (500 * MILLISECOND)  /* ... for so long */
+#define LOCK_LIMIT  (200 * MILLISECOND)  /* ... for so long */
 #define FULL        0x40000000u          /* beyond any slot: the gate is closed */
 #define ALL         0x7fffffff
 #define NAMED_MAX   4 /* threads that a refusal names */
 
 static unsigned joined; /* slots taken, once the gate is closed */
-static int main_ended, in_lock;
+static int main_ended;
 static int32_t *called;       /* threads that have got the signal ... */
 static unsigned called_count; /* ... in the order of /proc/self/task, more or less */
 static uint64_t began,
-    interval;         /* of the first attempt, and after the last; 0: none is under way */
-static int32_t timer; /* while one is: the timer that will raise the signal */
+    interval;            /* of the first attempt, and after the last; 0: none is under way */
+static int32_t timer;    /* while one is: the timer that will raise the signal */
+static uint64_t waiting; /* since when a thread is waited for to stand well; 0: none is */
+static struct {          /* the main thread at the first attempt */
+    uint64_t switches, counter;
+} first;
 
 /* --- what /proc says --- */
 
@@ -283,7 +287,10 @@ static int try_again(uint64_t pause)
         return 0;
     const struct itimerspec in = {
         .it_value = {(time_t)(pause / 1000000000), (long)(pause % 1000000000)}};
-    return raw(SYS_timer_settime, timer, 0, &in, NULL) == 0;
+    if (!raw(SYS_timer_settime, timer, 0, &in, NULL))
+        return 1;
+    raw(SYS_timer_delete, timer);
+    return 0;
 }
 
 static int blocks_signal(int32_t tid)
@@ -355,21 +362,54 @@ static long meet(void)
     return refuse();
 }
 
-/* Has a thread begun to take or give a lock, and does not wait for it? */
-static int is_in_lock(void)
+/* Has a thread begun to take or give a lock, and does not wait for it? Or is it about to continue a
+ * call that only this kernel knows? */
+static int stands_badly(const struct handler_thread *t)
 {
-    for (unsigned i = 0; i < rendezvous_count(); i++) {
-        const ucontext_t *frame = rendezvous_thread(i)->frame;
-        if (entry_is_lock(ckpt_arch_counter(frame)) && !resume_arch_waits_at(frame))
+    struct resume_wait wait;
+    return t->kind == REISSUE_LEAVING ||
+           (entry_is_lock(ckpt_arch_counter(t->frame)) && !resume_arch_waits(t->frame, &wait));
+}
+
+int rendezvous_stands_badly(void)
+{
+    for (unsigned i = 0; i < rendezvous_count(); i++)
+        if (stands_badly(rendezvous_thread(i)))
             return 1;
-    }
     return 0;
 }
 
-static long leave_locks(void)
+static long wait_for_place(void)
 {
-    in_lock = is_in_lock();
-    return in_lock && handler_time() - began <= LOCK_LIMIT && try_again(LOCK_PAUSE) ? -EAGAIN : 0;
+    const uint64_t now = handler_time();
+    if (!rendezvous_stands_badly())
+        return 0;
+    waiting = waiting ? waiting : now;
+    return now - waiting <= LOCK_LIMIT && try_again(LOCK_PAUSE) ? -EAGAIN : 0;
+}
+
+static struct handler_thread *main_thread(void)
+{
+    for (unsigned i = 0; i < rendezvous_count(); i++)
+        if (rendezvous_thread(i)->tid == hijack_params.pid)
+            return rendezvous_thread(i);
+    return NULL;
+}
+
+static void note_first(void)
+{
+    const struct handler_thread *t = main_thread();
+    if (t && !first.counter) {
+        first.switches = t->switches;
+        first.counter = ckpt_arch_counter(t->frame);
+    }
+}
+
+struct handler_thread *rendezvous_waits_since(uint64_t switches)
+{
+    struct handler_thread *t = main_thread();
+    bool still = t && ckpt_arch_counter(t->frame) == first.counter && first.switches == switches;
+    return t && (still || t->switches == switches) ? t : NULL;
 }
 
 long rendezvous(const siginfo_t *info)
@@ -378,11 +418,14 @@ long rendezvous(const siginfo_t *info)
     if (handler_has_mark(info) && !began)
         return -EAGAIN; /* of a timer that has gone */
     end_pause();
-    if (!began)
-        began = handler_time(), interval = PAUSE;
+    if (!began) {
+        began = handler_time(), interval = PAUSE, waiting = 0;
+        first.counter = 0;
+    }
     long result = thread_count() == 1 ? 0 : meet();
+    note_first();
     if (!result)
-        result = leave_locks();
+        result = wait_for_place();
     if (result != -EAGAIN)
         began = 0;
     return result;
@@ -400,11 +443,6 @@ void rendezvous_end(void)
 {
     handler_inside = (int)joined + 1;
     next_round(HANDLER_LEAVE);
-}
-
-int rendezvous_in_lock(void)
-{
-    return in_lock;
 }
 
 unsigned rendezvous_count(void)

@@ -14,7 +14,8 @@
  *
  * Half a lock is no state to begin with under another thread id: libc's lock functions read that
  * and write it into the lock some instructions later. So when a thread is found within one, and
- * does not wait there, all are let go likewise, for a moment, until none is.
+ * does not wait there, all are let go likewise, for a moment, until none is; but not for long, and
+ * then the report says so.
  *
  * Invariants: threads that have come cannot end, and cannot make new ones; so when as many have
  * come as the process has, nobody is missing. A main thread that has ended (pthread_exit) counts
@@ -30,7 +31,11 @@
 long rendezvous(const siginfo_t *info);
 
 /* Does one of them stand in a lock function all the same? */
-int rendezvous_in_lock(void);
+int rendezvous_stands_badly(void);
+
+/* The main thread, if it is in the same call as when it had been switched out so many times; or
+ * NULL. */
+struct handler_thread *rendezvous_waits_since(uint64_t switches);
 
 /* handler_collect() in every thread, the leader last. */
 void rendezvous_collect(void);

@@ -169,8 +169,8 @@ struct image_thread {
     int32_t death_signal, no_new_privs, seccomp;
     uint32_t cpus_size; /* bytes of the affinity mask that the kernel gave */
     int16_t mce_kill, io_flusher;
-    int32_t rseq; /* libc's area was registered: a new thread's is not yet */
-    int32_t padding;
+    int32_t rseq;  /* libc's area was registered: a new thread's is not yet */
+    int32_t place; /* a restart's: which of the threads that it has made becomes this one */
     uint64_t cpus[IMAGE_CPUS / 64];
 };
 

@@ -24,8 +24,9 @@ extern int32_t resume_pending_thread[IMAGE_PENDING_MAX];
 void resume_entry(const struct resume_handover *handover);
 /* The ucontext's address. */
 uint64_t resume_main(const struct resume_handover *handover);
-/* The same for any other thread, on the stack of its slot. */
-uint64_t resume_thread(struct image_thread *thread);
+/* The same for any other thread, on the stack of that one's slot; which it becomes is told later.
+ */
+uint64_t resume_thread(const struct image_thread *place);
 
 /* The state of a thread in the handler. */
 static inline struct image_thread *resume_state(struct handler_thread *t)

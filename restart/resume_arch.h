@@ -11,13 +11,21 @@
 
 /* Sets the thread pointer and its like. */
 void resume_arch_thread(const struct image_thread *t);
-/* Does the thread go on from there with futex(2), to wait, or has it just waited? The address, else
- * 0. */
-uint64_t resume_arch_waits_at(const ucontext_t *frame);
+/* Does the thread go on from there with futex(2), to wait, or has it just waited? */
+struct resume_wait {
+    uint64_t word;  /* its address */
+    uint32_t value; /* that it is expected to have */
+    int lock;       /* FUTEX_LOCK_PI: the kernel makes the thread the owner */
+    int limited;    /* in time */
+    int over;       /* successfully */
+};
+int resume_arch_waits(const ucontext_t *frame, struct resume_wait *wait);
 /* Its stack pointer. */
 uint64_t resume_arch_stack(const ucontext_t *frame);
-/* Puts `now` into each register that holds `then`, of those that calls preserve; how many? */
-unsigned resume_arch_change_registers(ucontext_t *frame, int32_t then, int32_t now);
+/* How many registers hold `id`? */
+unsigned resume_arch_count_registers(const ucontext_t *frame, int32_t id);
+/* Puts `now` into each that holds `then`, of those that calls preserve. */
+void resume_arch_change_registers(ucontext_t *frame, int32_t then, int32_t now);
 /* Makes the kernel ready to load the frame's extended state. */
 void resume_arch_state(const struct image_thread *t);
 

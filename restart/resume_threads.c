@@ -6,6 +6,7 @@
 #include <sys/prctl.h>
 #include <sys/uio.h>
 
+#include "restart/ckpt_arch.h"
 #include "restart/ckpt_rendezvous.h"
 #include "restart/resume.h"
 #include "restart/resume_arch.h"
@@ -28,13 +29,13 @@
 #define ROBUST_MAX 4096 /* more than the kernel itself looks at (ROBUST_LIST_LIMIT) */
 #define FAILED     3
 
-#define MUTEX_KIND      16 /* in glibc's struct __pthread_mutex_s, from the lock word on */
 #define WAITER_STACK    512
 #define CONDITION_STACK 1024
 #define CONDITION       48 /* bytes of a pthread_cond_t, glibc's and musl's */
 
 static const struct image_process *const p = &resume_process;
 static uint32_t keep_ids, capabilities[6]; /* of the handover */
+static int placed;                         /* each new thread may know who it is */
 
 static struct image_thread *thread(unsigned i)
 {
@@ -80,18 +81,29 @@ static void change_robust(const struct image_thread *t)
         change_owner((uintptr_t)head.list_op_pending, head.futex_offset, t);
 }
 
-/* glibc keeps the id where the kernel clears it at the thread's end; musl in struct pthread, which
- * begins with its own address: what the kernel clears is a lock there, with the id of who holds it.
- */
+static bool has_id(uint64_t address, int32_t id)
+{
+    int32_t word;
+    return resume_peek(address, &word, sizeof word) && word == id;
+}
+
+/* musl's struct pthread begins with its own address, as glibc's does, and has the id at a place of
+ * its own. */
+static bool is_musl(const struct image_thread *t, int32_t id)
+{
+    uint64_t self;
+    return t->fs_base && resume_peek(t->fs_base, &self, sizeof self) && self == t->fs_base &&
+           has_id(t->fs_base + RESUME_ARCH_MUSL_TID, id);
+}
+
+/* glibc keeps the id where the kernel clears it at the thread's end; with musl what the kernel
+ * clears is a lock, with the id of who holds it. */
 static void change_record(const struct image_thread *t)
 {
-    uint64_t self = 0, musl = t->fs_base + RESUME_ARCH_MUSL_TID;
-    int32_t id;
     if (t->tid_address)
         change_id(t->tid_address, t->tid, t->now);
-    if (t->fs_base && resume_peek(t->fs_base, &self, sizeof self) && self == t->fs_base &&
-        resume_peek(musl, &id, sizeof id) && id == t->tid)
-        change_id(musl, t->tid, t->now);
+    if (is_musl(t, t->tid))
+        change_id(t->fs_base + RESUME_ARCH_MUSL_TID, t->tid, t->now);
 }
 
 /* Where the program itself stands: a checkpoint may have found it in a call that the net makes
@@ -140,7 +152,7 @@ static void settle_condition(uint64_t word, uint64_t stack)
 static unsigned count_of(const ucontext_t *frame, int32_t id)
 {
     const uint64_t stack = resume_arch_stack(frame);
-    unsigned count = resume_arch_change_registers((ucontext_t *)frame, id, id);
+    unsigned count = resume_arch_count_registers(frame, id);
     uint32_t word;
     for (uint64_t at = stack; at < stack + WAITER_STACK; at += sizeof word)
         count += resume_peek(at, &word, sizeof word) && (int32_t)word == id;
@@ -157,29 +169,42 @@ static void change_frame(ucontext_t *frame, int32_t then, int32_t now)
             *(volatile uint32_t *)at = (uint32_t)now;
 }
 
-/* glibc reads the id once, before it waits for a mutex, and makes it the owner's afterwards. With a
- * robust or priority inheriting one it lies in the frame of __pthread_mutex_lock_full(), some words
- * up the stack, or in a register. Where just one word there is that id, this is it, and changed.
- * Where there are more - a variable of the program's can be the same number - none may be: then the
- * owner is put right when the mutex is used next. So it is with the waits with a time limit for
- * recursive and error-checking ones, where libc need not have kept it. */
-static void settle_waiter(const struct image_thread *t, ucontext_t *frame, uint64_t lock)
+/* Does it wait in a function of glibc's that has read its id before, and writes it into the mutex
+ * when it gets that: pthread_mutex_lock() of a robust or priority inheriting one, and
+ * pthread_mutex_timedlock() also of the others whose owner is asked for? */
+static bool has_read_id(const struct resume_wait *wait, uint32_t kind)
+{
+    const uint32_t type = kind & OWNERS_TYPE;
+    if (kind & ~OWNERS_KINDS)
+        return false;
+    if (kind & OWNERS_INHERIT)
+        return wait->lock;
+    if (kind & OWNERS_ROBUST)
+        return wait->value & FUTEX_WAITERS;
+    return wait->limited && wait->value == OWNERS_CONTENDED &&
+           (type == OWNERS_RECURSIVE || type == OWNERS_CHECKED);
+}
+
+/* Then the id lies in that function's frame, some words up the stack, or in a register. Where just
+ * one word there is that number, this is it, and changed. Where there are more - a variable of the
+ * program's can be the same number - none may be: the owner is put right when the mutex is used
+ * next. */
+static void settle_waiter(const struct image_thread *t, ucontext_t *frame,
+                          const struct resume_wait *wait)
 {
     uint32_t kind;
-    if (!resume_peek(lock + MUTEX_KIND, &kind, sizeof kind) || kind & ~OWNERS_KINDS ||
-        !(kind & (OWNERS_ROBUST | OWNERS_INHERIT | OWNERS_RECURSIVE | OWNERS_CHECKED)) ||
-        owners_awaited(lock, t->now))
+    if (is_musl(t, t->now) || !entry_is_lock(ckpt_arch_counter(frame)) ||
+        !resume_peek(wait->word + OWNERS_MUTEX_KIND * sizeof kind, &kind, sizeof kind) ||
+        !has_read_id(wait, kind))
         return;
-    const bool kept = (kind & (OWNERS_ROBUST | OWNERS_INHERIT)) != 0;
-    if (kept)
-        change_id(lock, t->tid, t->now); /* the kernel has made it the owner meanwhile */
-    if (kept && count_of(frame, t->tid) == 1) {
+    if (wait->lock && wait->over)
+        change_id(wait->word, t->tid, t->now); /* the kernel has made it the owner */
+    if (owners_awaited(wait->word, t->now))
+        return;
+    if (count_of(frame, t->tid) == 1 || !entry_has_locks())
         change_frame(frame, t->tid, t->now);
-        return;
-    }
-    if (kept)
-        owners_await(lock, 0, t->tid, t->now);
-    owners_await(lock, OWNERS_MUTEX_OWNER * sizeof kind, t->tid, t->now);
+    else
+        owners_await(wait->word, kind, t->tid, t->now);
 }
 
 /* What a thread waits at in the kernel is a lock, if it was taken for one; and the kernel reads who
@@ -187,13 +212,15 @@ static void settle_waiter(const struct image_thread *t, ucontext_t *frame, uint6
 static void settle_thread(const struct image_thread *t)
 {
     ucontext_t *frame = program_frame(t);
-    uint64_t word = resume_arch_waits_at(frame);
-    if (!word)
+    struct resume_wait wait;
+    if (!resume_arch_waits(frame, &wait))
         return;
-    owners_settle(word);
-    settle_condition(word, resume_arch_stack(frame));
+    if (owners.count) {
+        owners_settle(wait.word);
+        settle_condition(wait.word, resume_arch_stack(frame));
+    }
     if (t->now != t->tid)
-        settle_waiter(t, frame, word);
+        settle_waiter(t, frame, &wait);
 }
 
 /* Where a lock function of libc's could not be given its jump, changing what looks like a lock is
@@ -281,8 +308,19 @@ static void set_state(struct image_thread *t)
     resume_queue_pending(t->tid, hijack_params.signal);
 }
 
-uint64_t resume_thread(struct image_thread *t)
+static struct image_thread *who_becomes(const struct image_thread *place)
 {
+    unsigned i = 0;
+    while (!__atomic_load_n(&placed, __ATOMIC_ACQUIRE))
+        handler_wait(&placed, 0, 0);
+    while (thread(i)->place < 0 || thread((unsigned)thread(i)->place) != place)
+        i++;
+    return thread(i);
+}
+
+uint64_t resume_thread(const struct image_thread *place)
+{
+    struct image_thread *t = who_becomes(place);
     set_state(t);
     __atomic_add_fetch(&handler_arrived, 1, __ATOMIC_ACQ_REL);
     handler_wake(&handler_arrived, 1);
@@ -302,14 +340,14 @@ static uintptr_t stack_of(unsigned i)
     return (uintptr_t)handler_slot(i ? i - 1 : p->thread_count - 1);
 }
 
-static long make_with_id(struct image_thread *t, uintptr_t stack, int chosen)
+static long make_with_id(struct image_thread *place, uintptr_t stack, int chosen)
 {
     const uintptr_t base = stack + HANDLER_THREAD_SIZE - (1UL << HANDLER_SLOT_SHIFT);
     struct clone_args args = {.flags = FLAGS, .stack = base, .stack_size = stack - base};
-    int32_t id = t->tid;
+    int32_t id = place->tid;
     if (chosen)
         args.set_tid = (uintptr_t)&id, args.set_tid_size = 1;
-    return resume_clone((uintptr_t)&args, sizeof args, t, SYS_clone3);
+    return resume_clone((uintptr_t)&args, sizeof args, place, SYS_clone3);
 }
 
 static void make(unsigned i)
@@ -320,10 +358,43 @@ static void make(unsigned i)
         tid = make_with_id(thread(i), stack_of(i), 0);
     if (raw_failed(tid) && !keep_ids) /* no clone3 here, or a filter forbids it */
         tid = resume_clone(FLAGS, stack_of(i), thread(i), SYS_clone);
+    thread(i)->now = (int32_t)tid;
     if (!raw_failed(tid))
         return;
     raw(SYS_write, 2, why, sizeof why - 1);
     raw(SYS_exit_group, FAILED);
+}
+
+/* Whose id the new thread of this place has got; -1: nobody's, or the main thread's. */
+static int had_before(unsigned place, unsigned own)
+{
+    const int32_t id = thread(place)->now;
+    if (thread(place)->tid == id)
+        return (int)place;
+    for (unsigned i = 0; i < p->thread_count; i++)
+        if (i != own && thread(i)->tid == id)
+            return (int)i;
+    return -1;
+}
+
+/* Old ids are in the program's memory. None of them must be another thread's now, as they easily
+ * are where ids are small: who gets an old id becomes the thread that had it. */
+static void place_all(unsigned own)
+{
+    unsigned next = 0;
+    for (unsigned i = 0; i < p->thread_count; i++)
+        thread(i)->place = -1;
+    for (unsigned i = 0; i < p->thread_count; i++)
+        if (i != own && had_before(i, own) >= 0)
+            thread((unsigned)had_before(i, own))->place = (int32_t)i;
+    for (unsigned i = 0; i < p->thread_count; i++)
+        if (i != own && had_before(i, own) < 0) {
+            while (next == own || thread(next)->place >= 0)
+                next++;
+            thread(next)->place = (int32_t)i;
+        }
+    __atomic_store_n(&placed, 1, __ATOMIC_RELEASE);
+    handler_wake(&placed, 0x7fffffff);
 }
 
 /* The program's main thread, which this one becomes. */
@@ -348,11 +419,12 @@ uint64_t resume_threads(const struct resume_handover *handover)
     const unsigned own = main_thread();
     keep_ids = handover->keep_ids;
     memcpy(capabilities, handover->capabilities, sizeof capabilities);
-    handler_arrived = 0;
+    handler_arrived = placed = 0;
     handler_round = HANDLER_WAIT;
     for (unsigned i = 0; i < p->thread_count; i++)
         if (i != own)
             make(i);
+    place_all(own);
     await((int)p->thread_count - 1);
     set_state(thread(own));
     return thread(own)->frame;

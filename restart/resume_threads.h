@@ -6,9 +6,10 @@
  * their signal frames, the last one unmapping the slots, as after a checkpoint.
  *
  * Ids: each thread gets its old id where the kernel lets us choose (clone3(set_tid): root, or
- * CAP_CHECKPOINT_RESTORE) and it is free. A thread that gets another one has it written where libc
- * keeps it, and into the robust mutexes that it holds, by its list of them; other locks that it
- * holds get it when they are used next (stubs/owners.h).
+ * CAP_CHECKPOINT_RESTORE) and it is free; else a new one, but never one that another had (the main
+ * thread, whose id is the restart command's, set aside). A thread that gets another one has it
+ * written where libc keeps it, and into the robust mutexes that it holds, by its list of them;
+ * other locks that it holds get it when they are used next (stubs/owners.h).
  */
 #ifndef RESTART_RESUME_THREADS_H
 #define RESTART_RESUME_THREADS_H
@@ -32,8 +33,8 @@ int resume_peek(uint64_t address, void *to, size_t size);
 int32_t resume_thread_now(int32_t then);
 
 /* In arch/ARCH/resume_entry.S: clone3(2) or clone(2), by its number, with these first two
- * arguments. The new thread calls resume_thread(thread) on its stack and leaves by
- * handler_leave. */
-long resume_clone(uintptr_t first, uintptr_t second, struct image_thread *thread, int number);
+ * arguments. The new thread calls resume_thread(place) on its stack, becomes one of the image's
+ * when it is said which, and leaves by handler_leave. */
+long resume_clone(uintptr_t first, uintptr_t second, struct image_thread *place, int number);
 
 #endif

@@ -105,7 +105,6 @@ void remote_await(struct shadow *s)
     struct pollfd polled = {s->remote.pidfd, POLLIN, 0};
     if (s->remote.pidfd < 0)
         return;
-    close_door(&s->remote);
     poll(&polled, 1, 1000);
     remote_ended(s);
 }

@@ -10,11 +10,11 @@
 #include "stubs/record.h"
 #include "stubs/remote.h"
 
-#define LOCK_BEFORE 6144 /* bytes of code that may serve a lock function, before its entry ... */
-#define LOCK_BEHIND 2048 /* ... and with it behind */
+#define LOCK_BEFORE 10240 /* bytes of code that may serve a lock function, before its entry ... */
+#define LOCK_BEHIND 2048  /* ... and with it behind */
 
-/* The assembler's stubs, and the section's, which the linker names. */
-extern const unsigned char hijack_at_home[], hijack_at_home_end[];
+/* The assembler's part, and the section's ends, which the linker names. */
+extern const unsigned char entry_lock[], entry_lock_end[];
 extern const unsigned char __start_entry_lock_code[] __attribute__((visibility("hidden")));
 extern const unsigned char __stop_entry_lock_code[] __attribute__((visibility("hidden")));
 
@@ -75,17 +75,21 @@ static void unmap_arguments(const struct call_function *row, const long *from, l
         to[i] = from[i];
 }
 
-ENTRY_LOCK_CODE struct entry_result entry_main(unsigned function, long *args)
+ENTRY_LOCK_CODE uintptr_t entry_pass(unsigned function, const long *args)
+{
+    long mapped[CALL_ARGS];
+    map_arguments(&functions[function], args, mapped);
+    owners_pass((uint64_t)mapped[0]);
+    return entry_homes[function];
+}
+
+struct entry_result entry_main(unsigned function, long *args)
 {
     const struct call_function *row = &functions[function];
     uint64_t mask, all = REMOTE_ALL;
     long result;
     struct remote_call call = {.number = row->number, .mask = &mask};
     map_arguments(row, args, call.args);
-    if (row->how == FUNCTION_LOCK) {
-        owners_pass((uint64_t)call.args[0]);
-        return (struct entry_result){0, entry_homes[function]};
-    }
     if ((result = quick_write(row->number, call.args)))
         return (struct entry_result){result, 0};
     raw(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof mask);
@@ -156,7 +160,7 @@ static bool is_patched_lock(uintptr_t address, uint32_t i)
 
 bool entry_is_lock(uintptr_t address)
 {
-    if (is_between(address, hijack_at_home, hijack_at_home_end) ||
+    if (is_between(address, entry_lock, entry_lock_end) ||
         is_between(address, __start_entry_lock_code, __stop_entry_lock_code))
         return true;
     for (uint32_t i = 0; i < hijack_record.patch_count; i++)

@@ -38,6 +38,8 @@ struct entry_result {
     uintptr_t home;
 };
 struct entry_result entry_main(unsigned function, long *args);
+/* Likewise by that of a LOCK row, while there is something in owners.h. Where it goes on. */
+uintptr_t entry_pass(unsigned function, const long *args);
 
 /* Turns all slots. With threads the cancellation points stay in libc, which knows how to cancel. 0
  * or -errno (mprotect). */
@@ -52,8 +54,8 @@ bool entry_has_locks(void);
 
 /* Does a thread that is about to execute that instruction stand in the midst of one of them, or of
  * its stub? It may have read its id already, and write it into a lock later. What libc keeps static
- * (glibc's __pthread_mutex_lock_full) lies near the function that it serves: what is near counts.
- */
+ * (glibc's __pthread_mutex_lock_full, __futex_lock_pi64) lies near the function that it serves:
+ * what is near counts. */
 bool entry_is_lock(uintptr_t address);
 
 /* Code for which entry_is_lock() holds, too. */

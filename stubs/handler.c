@@ -75,9 +75,10 @@ static void enter(struct handler_thread *t, ucontext_t *frame)
 /* 1: by hand. */
 static int way_out(enum reissue kind, const struct reissue_call *call, ucontext_t *frame)
 {
-    if (kind != REISSUE_CONTINUE)
+    if (kind != REISSUE_CONTINUE && kind != REISSUE_LEAVING)
         return 0;
-    reissue_continue(call, frame);
+    if (kind == REISSUE_CONTINUE)
+        reissue_continue(call, frame);
     raw(SYS_sigaltstack, &frame->uc_stack,
         NULL); /* with SS_AUTODISARM the kernel has taken it away */
     return 1;

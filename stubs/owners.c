@@ -1,6 +1,7 @@
 /* owners.c - see owners.h. */
 #include <errno.h>
 
+#include "stubs/agent.h"
 #include "stubs/entry.h"
 #include "stubs/owners.h"
 #include "stubs/owners_look.h"
@@ -59,16 +60,61 @@ ENTRY_LOCK_CODE static void settle(struct owners_entry *e)
     }
 }
 
-/* The thread that has the id `then` now may have got the lock by it: where that one comes, the word
- * is as it should be. */
-ENTRY_LOCK_CODE static void settle_awaited(struct owners_entry *e)
+/* --- who waits --- */
+
+void owners_await(uint64_t object, uint32_t kind, int32_t then, int32_t now)
+{
+    struct owners_waiter *w = owners.waiters;
+    while (w < owners.waiters + OWNERS_WAITERS && w->then)
+        w++;
+    if (w == owners.waiters + OWNERS_WAITERS)
+        return;
+    *w = (struct owners_waiter){object, kind, then, now, 0};
+    owners.waiting++, owners.count++;
+}
+
+bool owners_awaited(uint64_t object, int32_t now)
+{
+    for (const struct owners_waiter *w = owners.waiters; w < owners.waiters + OWNERS_WAITERS; w++)
+        if (w->then && w->object == object && w->now == now)
+            return true;
+    return false;
+}
+
+ENTRY_LOCK_CODE static void forget(struct owners_waiter *w)
+{
+    __atomic_store_n(&w->then, 0, __ATOMIC_RELEASE);
+    __atomic_sub_fetch(&owners.waiting, 1, __ATOMIC_RELAXED);
+    __atomic_sub_fetch(&owners.count, 1, __ATOMIC_RELAXED);
+}
+
+/* By a thread that has the number now it may be owned rightly; and the memory may be another
+ * object's by now. */
+ENTRY_LOCK_CODE static void correct(const struct owners_waiter *w)
+{
+    const int32_t then = w->then;
+    uint32_t kind;
+    if (raw(SYS_tgkill, hijack_params.pid, then, 0) != -ESRCH ||
+        remote_read(&kind, (const uint32_t *)w->object + OWNERS_MUTEX_KIND, sizeof kind) ||
+        kind != w->kind)
+        return;
+    if (kind & (OWNERS_ROBUST | OWNERS_INHERIT))
+        owners_change(w->object, then, w->now);
+    owners_change(w->object + OWNERS_MUTEX_OWNER * sizeof kind, then, w->now);
+}
+
+/* Who comes by is out of what it waited in. */
+ENTRY_LOCK_CODE static void pass_waiters(uint64_t object)
 {
     const int32_t self = (int32_t)raw(SYS_gettid);
-    int32_t then = __atomic_load_n(&e->then, __ATOMIC_ACQUIRE);
-    if (self == e->now)
-        settle(e);
-    else if (then > 0 && self != then)
-        owners_change(e->object + e->offset, then, e->now);
+    for (struct owners_waiter *w = owners.waiters; w < owners.waiters + OWNERS_WAITERS; w++) {
+        const bool own = w->now == self;
+        if (!__atomic_load_n(&w->then, __ATOMIC_ACQUIRE) || (!own && w->object != object))
+            continue;
+        correct(w);
+        if (own)
+            forget(w);
+    }
 }
 
 /* --- the table: by the lock's address, in the next free entry --- */
@@ -83,48 +129,23 @@ ENTRY_LOCK_CODE static uint32_t next_of(uint32_t i)
     return (i + 1) % OWNERS_ROOM;
 }
 
-/* Written down by an earlier restart: the word is not changed yet, or the thread still waits. */
-static bool is_noted(const struct owners_entry *e, const struct owners_entry *new)
-{
-    return e->then && e->object == new->object && e->offset == new->offset &&
-           e->awaited == new->awaited && (!e->awaited || e->now == new->now);
-}
-
-static int note(const struct owners_entry *new)
+int owners_note(uint64_t object, uint32_t offset, int32_t then, int32_t now)
 {
     struct owners_entry *free = 0;
     if (owners.count >= OWNERS_ROOM / 2)
         return -ENOSPC;
-    for (uint32_t n = 0, i = first_of(new->object); n < OWNERS_ROOM; n++, i = next_of(i)) {
+    for (uint32_t n = 0, i = first_of(object); n < OWNERS_ROOM; n++, i = next_of(i)) {
         struct owners_entry *e = &owners.at[i];
-        if (is_noted(e, new))
-            return 0;
+        if (e->then && e->object == object && e->offset == offset)
+            return 0; /* from an earlier restart: the word is not changed yet */
         if (!e->then && !free)
             free = e;
         if (!e->object)
             break;
     }
-    *free = *new;
+    *free = (struct owners_entry){object, offset, then, now, 0};
     owners.count++;
     return 0;
-}
-
-int owners_note(uint64_t object, uint32_t offset, int32_t then, int32_t now)
-{
-    return note(&(struct owners_entry){object, offset, then, now, 0});
-}
-
-int owners_await(uint64_t object, uint32_t offset, int32_t then, int32_t now)
-{
-    return note(&(struct owners_entry){object, offset, then, now, 1});
-}
-
-bool owners_awaited(uint64_t object, int32_t now)
-{
-    for (const struct owners_entry *e = owners.at; owners.count && e < owners.at + OWNERS_ROOM; e++)
-        if (e->then && e->awaited && e->object == object && e->now == now)
-            return true;
-    return false;
 }
 
 void owners_renumber(int32_t (*now_of)(int32_t then))
@@ -134,6 +155,9 @@ void owners_renumber(int32_t (*now_of)(int32_t then))
             int32_t now = now_of(e->now);
             e->now = now ? now : NOBODY;
         }
+    for (struct owners_waiter *w = owners.waiters; w < owners.waiters + OWNERS_WAITERS; w++)
+        if (w->then && !(w->now = now_of(w->now)))
+            forget(w);
 }
 
 void owners_drop(void)
@@ -144,7 +168,10 @@ void owners_drop(void)
             e->then = 0;
             owners.count--;
         }
-    for (struct owners_entry *e = owners.at; !owners.count && e < last; e++)
+    for (struct owners_waiter *w = owners.waiters; w < owners.waiters + OWNERS_WAITERS; w++)
+        if (w->then && w->now == w->then)
+            forget(w);
+    for (struct owners_entry *e = owners.at; owners.count == owners.waiting && e < last; e++)
         if (e->object)
             *e = (struct owners_entry){0};
 }
@@ -152,20 +179,19 @@ void owners_drop(void)
 ENTRY_LOCK_CODE void owners_pass(uint64_t object)
 {
     for (uint32_t n = 0, i = first_of(object); n < OWNERS_ROOM; n++, i = next_of(i)) {
-        struct owners_entry *e = &owners.at[i];
-        if (!e->object)
-            return;
-        if (e->object == object && e->awaited)
-            settle_awaited(e);
-        else if (e->object == object)
-            settle(e);
+        if (!owners.at[i].object)
+            break;
+        if (owners.at[i].object == object)
+            settle(&owners.at[i]);
     }
+    if (__atomic_load_n(&owners.waiting, __ATOMIC_RELAXED))
+        pass_waiters(object);
 }
 
 void owners_settle(uint64_t address)
 {
     for (struct owners_entry *e = owners.at; owners.count && e < owners.at + OWNERS_ROOM; e++)
-        if (e->then && !e->awaited && (e->object == address || e->object + e->offset == address))
+        if (e->then && (e->object == address || e->object + e->offset == address))
             settle(e);
 }
 
@@ -192,8 +218,9 @@ static int looks_like_lock(const struct owners_entry *e)
 void owners_settle_rest(void)
 {
     for (struct owners_entry *e = owners.at; e < owners.at + OWNERS_ROOM; e++)
-        if (e->then && e->awaited)
-            owners_change(e->object + e->offset, e->then, e->now);
-        else if (e->then && looks_like_lock(e))
+        if (e->then && looks_like_lock(e))
             owners_settle(e->object); /* of its words none without the others */
+    for (const struct owners_waiter *w = owners.waiters; w < owners.waiters + OWNERS_WAITERS; w++)
+        if (w->then)
+            correct(w);
 }

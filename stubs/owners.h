@@ -17,20 +17,31 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define OWNERS_ROOM 4096 /* entries, a power of two */
+#define OWNERS_ROOM    4096 /* entries, a power of two */
+#define OWNERS_WAITERS 64
 
 struct owners_entry {
     uint64_t object; /* the lock's address; 0: an entry never used */
     uint32_t offset; /* in it, of the word that names the owner */
     int32_t then;    /* the id there; 0: settled; negative: somebody does so right now */
     int32_t now;     /* that thread's id since */
-    int32_t awaited; /* `now` waits for it, and may write `then` there yet */
+    int32_t padding;
+};
+
+/* A thread that waits for a mutex of glibc's, and will write `then` into it. */
+struct owners_waiter {
+    uint64_t object;
+    uint32_t kind; /* the mutex's */
+    int32_t then;  /* 0: a free place */
+    int32_t now;
+    uint32_t padding;
 };
 
 struct owners {
-    uint32_t count; /* first: the stubs look at it */
-    uint32_t padding;
+    uint32_t count; /* of both; first: the stubs look at it */
+    uint32_t waiting;
     struct owners_entry at[OWNERS_ROOM];
+    struct owners_waiter waiters[OWNERS_WAITERS];
 };
 extern struct owners owners;
 
@@ -46,14 +57,15 @@ int owners_note(uint64_t object, uint32_t offset, int32_t then, int32_t now);
 /* Forgets what is right as it stands. */
 void owners_drop(void);
 
-/* As owners_note(), of a word of a lock that `now` waits for. It has read its id before, and makes
- * it the owner's when it gets the lock: so what is written down stays until that thread comes with
- * this lock itself. Does one still wait so, since an earlier restart? */
-int owners_await(uint64_t object, uint32_t offset, int32_t then, int32_t now);
+/* Writes down that `now` waits for that mutex and has read its id before, when it was `then`. What
+ * stands in the mutex is put right when it is used, as long as no other thread has that id, and
+ * until that thread comes by itself. Nothing where there is no room. */
+void owners_await(uint64_t object, uint32_t kind, int32_t then, int32_t now);
+/* Does it still wait so, since an earlier restart? */
 bool owners_awaited(uint64_t object, int32_t now);
 
 /* A restart: that is a lock, or the word of a lock that a thread waits at in the kernel. Changes
- * what is written down of it, but for what is awaited. */
+ * what is written down of it. */
 void owners_settle(uint64_t address);
 
 /* A thread hands this to a lock function. Changes what is written down of it. From any thread, at

@@ -23,6 +23,8 @@
 
 #define OWNERS_MUTEX       10 /* words */
 #define OWNERS_MUTEX_OWNER 2  /* index of the word that names the owner */
+#define OWNERS_MUTEX_KIND  4
+#define OWNERS_CONTENDED   2 /* the lock word, when somebody waits; but for the two last kinds */
 #define OWNERS_TYPE        3u
 #define OWNERS_RECURSIVE   1u
 #define OWNERS_CHECKED     2u

@@ -29,6 +29,7 @@ enum reissue {
     REISSUE_NONE,     /* no call was interrupted */
     REISSUE_CALL,     /* the frame issues the call again */
     REISSUE_CONTINUE, /* so it does, but restart_syscall would be better: see reissue_continue() */
+    REISSUE_LEAVING,  /* it is on its way to restart_syscall; the frame is as it was */
 };
 
 /* An interrupted call as the program issued it: one for each thread, the caller's. */
@@ -50,7 +51,8 @@ void reissue_elapsed(struct reissue_call *call, ucontext_t *frame, uint64_t nano
  * arch/ARCH/handler_remaining.c. */
 void reissue_shorten(greg_t *registers, long number, uint64_t elapsed);
 
-/* After REISSUE_CONTINUE: makes it restart_syscall. Leave by hand (handler.h). */
+/* After REISSUE_CONTINUE: makes it restart_syscall. Leave by hand (handler.h), as after
+ * REISSUE_LEAVING. */
 void reissue_continue(const struct reissue_call *call, ucontext_t *frame);
 
 /* The number of the call whose `syscall` instruction ends at code + size, from the instructions

@@ -116,6 +116,13 @@ thread_ids() { find "/proc/$PID/task" -mindepth 1 -maxdepth 1 ! -name "$PID" -pr
     finish
 }
 
+@test "no thread gets an id that another one had" {
+    local unshare=(unshare --user --map-current-user --keep-caps --pid --fork --mount-proc --kill-child)
+    as "${unshare[@]}" true 2>"$DIR/err" || skip "no namespaces for this user"
+    cd "$DIR"
+    as "${unshare[@]}" "$PYTHON" "$TESTS/other_ids.py" "$GDB_HIJACK"
+}
+
 @test "words that only look like locks of its threads are as they were" { goes_on decoys; }
 @test "words that only look like locks, musl" { goes_on musl/decoys; }
 

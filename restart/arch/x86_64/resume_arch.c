@@ -25,7 +25,7 @@ void resume_arch_thread(const struct image_thread *t)
 
 /* Before the call, that is to issue it, or right behind, when it has just returned: the arguments
  * are there in both cases. */
-uint64_t resume_arch_waits_at(const ucontext_t *frame)
+int resume_arch_waits(const ucontext_t *frame, struct resume_wait *wait)
 {
     static const unsigned char instruction[] = {0x0f, 0x05}; /* syscall */
     const greg_t *g = frame->uc_mcontext.gregs;
@@ -37,10 +37,14 @@ uint64_t resume_arch_waits_at(const ucontext_t *frame)
                  memcmp(code + sizeof instruction, instruction, sizeof instruction) == 0;
     if (!before && memcmp(code, instruction, sizeof instruction) != 0)
         return 0;
-    return command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET || command == FUTEX_LOCK_PI ||
-                   command == FUTEX_LOCK_PI2
-               ? (uint64_t)g[REG_RDI]
-               : 0;
+    *wait = (struct resume_wait){
+        .word = (uint64_t)g[REG_RDI],
+        .value = (uint32_t)g[REG_RDX],
+        .lock = command == FUTEX_LOCK_PI || command == FUTEX_LOCK_PI2,
+        .limited = g[REG_R10] != 0,
+        .over = !before && g[REG_RAX] == 0,
+    };
+    return wait->lock || command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET;
 }
 
 uint64_t resume_arch_stack(const ucontext_t *frame)
@@ -48,15 +52,26 @@ uint64_t resume_arch_stack(const ucontext_t *frame)
     return (uint64_t)frame->uc_mcontext.gregs[REG_RSP];
 }
 
-unsigned resume_arch_change_registers(ucontext_t *frame, int32_t then, int32_t now)
+static const unsigned char general[] = {
+    REG_RBX, REG_RBP, REG_R12, REG_R13, REG_R14, REG_R15, /* those that calls preserve come first */
+    REG_RAX, REG_RCX, REG_RDX, REG_RSI, REG_RDI, REG_R8,  REG_R9, REG_R10, REG_R11,
+};
+#define PRESERVED 6
+
+unsigned resume_arch_count_registers(const ucontext_t *frame, int32_t id)
 {
-    static const unsigned char preserved[] = {REG_RBX, REG_RBP, REG_R12, REG_R13, REG_R14, REG_R15};
-    greg_t *g = frame->uc_mcontext.gregs;
     unsigned count = 0;
-    for (unsigned i = 0; i < sizeof preserved; i++)
-        if (g[preserved[i]] == then)
-            g[preserved[i]] = now, count++;
+    for (unsigned i = 0; i < sizeof general; i++)
+        count += (int32_t)frame->uc_mcontext.gregs[general[i]] == id;
     return count;
+}
+
+void resume_arch_change_registers(ucontext_t *frame, int32_t then, int32_t now)
+{
+    greg_t *g = frame->uc_mcontext.gregs;
+    for (unsigned i = 0; i < PRESERVED; i++)
+        if (g[general[i]] == then)
+            g[general[i]] = now;
 }
 
 /* Until a process has used a tile its state has no room for tiles, and rt_sigreturn would silently

@@ -11,13 +11,11 @@
 
         .text
         .globl  entry_stubs, hijack_in_stub, hijack_at_home, hijack_at_home_end
-        .hidden entry_main, owners
+        .globl  entry_lock, entry_lock_end
+        .hidden entry_main, entry_pass, entry_lock, entry_lock_end, owners
         .protected entry_stubs, entry_homes, hijack_params /* the driver looks for them */
-        .protected hijack_at_home, hijack_at_home_end
 
-        .type   entry_common, @function
-hijack_at_home:
-entry_common:
+        .macro  save_arguments
         push    %r9
         push    %r8
         push    %rcx
@@ -28,6 +26,21 @@ entry_common:
         mov     %rsp, %rsi
         sub     $8, %rsp
         cld
+        .endm
+        .macro  load_arguments
+        add     $8, %rsp
+        pop     %rdi
+        pop     %rsi
+        pop     %rdx
+        pop     %rcx
+        pop     %r8
+        pop     %r9
+        .endm
+
+        .type   entry_common, @function
+hijack_at_home:
+entry_common:
+        save_arguments
         call    entry_main              /* rax: the result; rdx: where to go on instead, or 0 */
 hijack_in_stub:
         movq    $0, -8(%rsp)
@@ -36,13 +49,7 @@ hijack_in_stub:
         add     $56, %rsp
         ret
 1:      mov     %rdx, %rax
-        add     $8, %rsp
-        pop     %rdi
-        pop     %rsi
-        pop     %rdx
-        pop     %rcx
-        pop     %r8
-        pop     %r9
+        load_arguments
         jmp     *%rax
         .size   entry_common, . - entry_common
 
@@ -75,9 +82,15 @@ entry_mask:
         .type   entry_lock, @function
 entry_lock:
         cmpl    $0, owners(%rip)        /* count: first in struct owners */
-        jne     entry_common
-        lea     entry_homes(%rip), %r11
+        je      1f
+        save_arguments
+        call    entry_pass              /* rax: where to go on */
+        movq    $0, -8(%rsp)
+        load_arguments
+        jmp     *%rax
+1:      lea     entry_homes(%rip), %r11
         jmp     *(%r11,%rax,8)
+entry_lock_end:
         .size   entry_lock, . - entry_lock
 
         .set    number, 0

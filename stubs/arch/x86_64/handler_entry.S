@@ -132,7 +132,7 @@ handler_leave:
         syscall
 out:    mov     %rbx, %rsp
         test    %r15d, %r15d
-        jnz     return_by_hand
+        jnz     handler_by_hand
 return: mov     %rbx, %rsp
         mov     $15, %rax               # rt_sigreturn
         syscall
@@ -144,8 +144,10 @@ return: mov     %rbx, %rsp
  * signal that comes in once the mask is restored is handled below it. The last words go above it, right under the red
  * zone, into the extended state's place, which is no longer needed then.
  */
-        .type   return_by_hand, @function
-return_by_hand:
+        .globl  handler_by_hand, handler_by_hand_end
+        .hidden handler_by_hand, handler_by_hand_end
+        .type   handler_by_hand, @function
+handler_by_hand:
         mov     UC_FPSTATE(%rbx), %rcx
         test    %rcx, %rcx
         jz      1f
@@ -189,7 +191,8 @@ return_by_hand:
         mov     %rdi, %rsp
         pop     %rdi
         iretq
-        .size   return_by_hand, . - return_by_hand
+handler_by_hand_end:
+        .size   handler_by_hand, . - handler_by_hand
 
 /* The very bytes by which debuggers know a signal trampoline. */
         .type   handler_restorer, @function

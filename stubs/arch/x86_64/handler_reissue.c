@@ -18,7 +18,10 @@
 #define WINDOW          112
 #define NUMBER_MAX      1023
 #define SYSCALL_SIZE    2
+#define SYSCALL_CODE    0x050f /* as a little-endian word */
 #define RESTART_SYSCALL 219
+
+extern const unsigned char handler_by_hand[], handler_by_hand_end[];
 
 enum { EAX = 0, EDI = 7 }; /* as instructions number them */
 
@@ -288,10 +291,25 @@ void reissue_elapsed(struct reissue_call *call, ucontext_t *frame, uint64_t nano
     reissue_shorten(g, call->number, call->elapsed);
 }
 
+/* Between the mask's coming back and the call. */
+static int is_leaving(const greg_t *g)
+{
+    const uintptr_t pc = (uintptr_t)g[REG_RIP], begin = (uintptr_t)handler_by_hand;
+    uint16_t code;
+    struct iovec here = {&code, sizeof code}, there = {(void *)pc, sizeof code};
+    if (pc - begin < (uintptr_t)handler_by_hand_end - begin)
+        return 1;
+    return g[REG_RAX] == RESTART_SYSCALL &&
+           raw(SYS_process_vm_readv, raw(SYS_getpid), &here, 1, &there, 1, 0) == sizeof code &&
+           code == SYSCALL_CODE;
+}
+
 enum reissue reissue(struct reissue_call *call, ucontext_t *frame)
 {
     greg_t *g = frame->uc_mcontext.gregs;
     call->number = -1;
+    if (is_leaving(g))
+        return REISSUE_LEAVING;
     if (g[REG_RAX] != -EINTR)
         return REISSUE_NONE;
     long number = interrupted_number(g);
