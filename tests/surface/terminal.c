@@ -15,10 +15,14 @@ static void show_modes(const struct kernel_termios *t)
     show_bytes("modes", t, sizeof *t);
 }
 
-/* What is written on one side arrives at the other when the kernel gets to it. */
-static void arrived(int fd)
+/* What is written on one side arrives at the other when the kernel gets to it, in pieces. */
+static void arrived(int fd, int size)
 {
+    const struct timespec moment = {0, 1000000};
+    int now = 0;
     CALL(poll, (&(struct pollfd){fd, POLLIN, 0}), 1, -1);
+    while (ioctl(fd, FIONREAD, &now) == 0 && now < size)
+        nanosleep(&moment, NULL);
 }
 
 static void pseudo_terminal(void)
@@ -45,12 +49,12 @@ static void pseudo_terminal(void)
     CALL(ioctl, slave, TCGETS, &modes);
     show_modes(&modes);
     CALL(write, master, "line\n", 5);
-    arrived(slave);
+    arrived(slave, 5);
     CALL(ioctl, slave, FIONREAD, &value);
     show("    %d", value);
     CALL(read, slave, other, 100);
     CALL(read, slave, other, 100);
-    arrived(master);
+    arrived(master, 6);
     CALL(read, master, other, 100);
     show_bytes("echo", other, 6);
     modes.flags[3] &= ~(uint32_t)(ICANON | ECHO);
@@ -61,10 +65,10 @@ static void pseudo_terminal(void)
     CALL(ioctl, slave, TCGETS, &modes);
     show_modes(&modes);
     CALL(write, master, "raw", 3);
-    arrived(slave);
+    arrived(slave, 3);
     CALL(read, slave, other, 100);
     CALL(write, slave, "a\nb", 3);
-    arrived(master);
+    arrived(master, 4);
     CALL(ioctl, slave, TIOCOUTQ, &value);
     CALL(read, master, other, 100);
     show_bytes("output", other, 4);
