@@ -5,6 +5,7 @@
 
 #include "restart/ckpt_remote.h"
 #include "restart/resume.h"
+#include "restart/resume_ids.h"
 #include "restart/resume_threads.h"
 #include "stubs/agent.h"
 #include "stubs/mem.h"

@@ -6,31 +6,17 @@
  * their signal frames, the last one unmapping the slots, as after a checkpoint.
  *
  * Ids: each thread gets its old id where the kernel lets us choose (clone3(set_tid): root, or
- * CAP_CHECKPOINT_RESTORE) and it is free; else a new one, but never one that another had (the main
- * thread, whose id is the restart command's, set aside). A thread that gets another one has it
- * written where libc keeps it, and into the robust mutexes that it holds, by its list of them;
- * other locks that it holds get it when they are used next (stubs/owners.h).
+ * CAP_CHECKPOINT_RESTORE) and it is free; else a new one (resume_ids.h), but never one that another
+ * had (the main thread, whose id is the restart command's, set aside).
  */
 #ifndef RESTART_RESUME_THREADS_H
 #define RESTART_RESUME_THREADS_H
-
-#include <stddef.h>
 
 #include "restart/image.h"
 
 /* The address of the main thread's signal frame. */
 uint64_t resume_threads(const struct resume_handover *handover);
 void resume_threads_go(void);
-
-/* Notes what looks like locks that are held under an old id (stubs/owners.h). After
- * resume_threads(). */
-void resume_owners(const struct resume_owner *found, uint64_t count);
-
-/* Reads memory that may not be there; 0 then. */
-int resume_peek(uint64_t address, void *to, size_t size);
-
-/* The id that the thread with id `then` has now. */
-int32_t resume_thread_now(int32_t then);
 
 /* In arch/ARCH/resume_entry.S: clone3(2) or clone(2), by its number, with these first two
  * arguments. The new thread calls resume_thread(place) on its stack, becomes one of the image's

@@ -2,7 +2,7 @@
  * starter_owners.c - where libc may have noted that a thread holds a lock: by the thread's id,
  * which may be another one after the restart.
  *
- * Robust mutexes can be found by their threads' lists (resume_threads.c), others only by what they
+ * Robust mutexes can be found by their threads' lists (resume_ids.c), others only by what they
  * look like (stubs/owners_look.h): the owner's id, and around it what a held lock has there. Since
  * ids may be small numbers, which are found everywhere, what is found here may be none; that it is
  * one, the program shows (stubs/owners.h). One libc's look is not searched for in the other's

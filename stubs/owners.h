@@ -2,7 +2,7 @@
  * owners.h - locks of libc's that are held under an id from before a restart.
  *
  * libc notes who holds a lock by the thread's id. A restart that cannot give a thread its old id
- * (restart/resume_threads.h) has to change that note. But where the locks are, nobody knows: what
+ * (restart/resume_ids.h) has to change that note. But where the locks are, nobody knows: what
  * looks like one (owners_look.h) may be anything, since ids can be small numbers. So the restart
  * only writes down what looks like a held lock, and a word is changed when the program hands it to
  * one of libc's lock functions, the LOCK rows of calls.def: then it is a lock. Those functions come

@@ -4,7 +4,7 @@
 #include <ucontext.h>
 
 #include "restart/resume_arch.h"
-#include "restart/resume_threads.h"
+#include "restart/resume_ids.h"
 #include "stubs/mem.h"
 #include "stubs/raw.h"
 
