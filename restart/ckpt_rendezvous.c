@@ -362,13 +362,13 @@ static long meet(void)
     return refuse();
 }
 
-/* Has a thread begun to take or give a lock, and does not wait for it? Or is it about to continue a
- * call that only this kernel knows? */
+/* Has a thread begun to take or give a lock, and is in no call, to wait for it or whatever a
+ * function nearby does? Or is it about to continue a call that only this kernel knows? */
 static int stands_badly(const struct handler_thread *t)
 {
-    struct resume_wait wait;
-    return t->kind == REISSUE_LEAVING ||
-           (entry_is_lock(ckpt_arch_counter(t->frame)) && !resume_arch_waits(t->frame, &wait));
+    const uint64_t counter = ckpt_arch_counter(t->frame);
+    return t->kind == REISSUE_LEAVING || entry_is_lock_stub(counter) ||
+           (entry_is_lock(counter) && !resume_arch_is_in_call(t->frame));
 }
 
 int rendezvous_stands_badly(void)

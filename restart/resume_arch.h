@@ -20,6 +20,9 @@ struct resume_wait {
     int over;       /* successfully */
 };
 int resume_arch_waits(const ucontext_t *frame, struct resume_wait *wait);
+/* Does it issue a system call, or has it just done so? Not one that gives a lock away
+ * (FUTEX_UNLOCK_PI, for which the kernel looks at the id in it). */
+int resume_arch_is_in_call(const ucontext_t *frame);
 /* Its stack pointer. */
 uint64_t resume_arch_stack(const ucontext_t *frame);
 /* How many registers hold `id`? */

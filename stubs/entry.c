@@ -160,11 +160,14 @@ static bool is_patched_lock(uintptr_t address, uint32_t i)
 
 bool entry_is_lock(uintptr_t address)
 {
-    if (is_between(address, entry_lock, entry_lock_end) ||
-        is_between(address, __start_entry_lock_code, __stop_entry_lock_code))
-        return true;
     for (uint32_t i = 0; i < hijack_record.patch_count; i++)
         if (is_patched_lock(address, i))
             return true;
     return false;
+}
+
+bool entry_is_lock_stub(uintptr_t address)
+{
+    return is_between(address, entry_lock, entry_lock_end) ||
+           is_between(address, __start_entry_lock_code, __stop_entry_lock_code);
 }

@@ -52,13 +52,14 @@ long entry_refresh(void);
 /* Do all of libc's lock functions come by here, if asked to? */
 bool entry_has_locks(void);
 
-/* Does a thread that is about to execute that instruction stand in the midst of one of them, or of
- * its stub? It may have read its id already, and write it into a lock later. What libc keeps static
- * (glibc's __pthread_mutex_lock_full, __futex_lock_pi64) lies near the function that it serves:
- * what is near counts. */
+/* Does a thread that is about to execute that instruction stand in one of them? It may have read
+ * its id already, and write it into a lock later. What libc keeps static (glibc's
+ * __pthread_mutex_lock_full, __futex_lock_pi64) lies near the function that it serves: what is near
+ * counts. Does it in one of their stubs? */
 bool entry_is_lock(uintptr_t address);
+bool entry_is_lock_stub(uintptr_t address);
 
-/* Code for which entry_is_lock() holds, too. */
+/* Code of theirs. */
 #define ENTRY_LOCK_CODE __attribute__((section("entry_lock_code")))
 
 #endif

@@ -25,13 +25,21 @@ void resume_arch_thread(const struct image_thread *t)
 
 /* Before the call, that is to issue it, or right behind, when it has just returned: the arguments
  * are there in both cases. */
+static const unsigned char instruction[] = {0x0f, 0x05}; /* syscall */
+
+/* What the program counter stands before and behind; 0: it cannot be read. */
+static int read_code(const ucontext_t *frame, unsigned char code[2 * sizeof instruction])
+{
+    return resume_peek((uint64_t)frame->uc_mcontext.gregs[REG_RIP] - sizeof instruction, code,
+                       2 * sizeof instruction);
+}
+
 int resume_arch_waits(const ucontext_t *frame, struct resume_wait *wait)
 {
-    static const unsigned char instruction[] = {0x0f, 0x05}; /* syscall */
     const greg_t *g = frame->uc_mcontext.gregs;
     int command = (int)g[REG_RSI] & FUTEX_CMD_MASK;
-    unsigned char code[2 * sizeof instruction]; /* around the program counter */
-    if (!resume_peek((uint64_t)g[REG_RIP] - sizeof instruction, code, sizeof code))
+    unsigned char code[2 * sizeof instruction];
+    if (!read_code(frame, code))
         return 0;
     int before = g[REG_RAX] == SYS_futex &&
                  memcmp(code + sizeof instruction, instruction, sizeof instruction) == 0;
@@ -45,6 +53,15 @@ int resume_arch_waits(const ucontext_t *frame, struct resume_wait *wait)
         .over = !before && g[REG_RAX] == 0,
     };
     return wait->lock || command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET;
+}
+
+int resume_arch_is_in_call(const ucontext_t *frame)
+{
+    const int command = (int)frame->uc_mcontext.gregs[REG_RSI] & FUTEX_CMD_MASK;
+    unsigned char code[2 * sizeof instruction];
+    return command != FUTEX_UNLOCK_PI && read_code(frame, code) &&
+           (memcmp(code, instruction, sizeof instruction) == 0 ||
+            memcmp(code + sizeof instruction, instruction, sizeof instruction) == 0);
 }
 
 uint64_t resume_arch_stack(const ucontext_t *frame)
