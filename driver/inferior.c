@@ -26,6 +26,8 @@ struct inferior {
     char *number_list; /* of the general registers, for -data-list-register-values */
     char signal[32];  /* that the target was about to get when it was stopped by an attach; or "" */
     unsigned watched; /* of enum inferior_watched */
+    unsigned exits;   /* gdb's number of INFERIOR_EXITS */
+    bool at_entry;    /* the last stop was at a watched call's entry */
     bool fresh;       /* the values below are of the present stop */
     size_t count;
     struct {
@@ -247,13 +249,6 @@ int inferior_select(struct inferior *inferior, unsigned thread, struct failure *
     return inferior_run_all(inferior, false, f);
 }
 
-int inferior_run_all(struct inferior *inferior, bool all, struct failure *f)
-{
-    COMMAND(inferior, f, "cannot hold the other threads", NULL, "-gdb-set scheduler-locking %s",
-            all ? "off" : "on");
-    return 0;
-}
-
 int inferior_detach(struct inferior *inferior, struct failure *f)
 {
     COMMAND(inferior, f, "cannot detach", NULL, "-target-detach");
@@ -424,8 +419,16 @@ int inferior_catch_syscalls(struct inferior *inferior, enum inferior_watched kin
 {
     if (inferior->watched & kind)
         return 0;
-    COMMAND(inferior, f, "cannot watch system calls", NULL,
-            "-interpreter-exec console \"catch syscall %s\"", numbers);
+    char command[64];
+    snprintf(command, sizeof command, "catch syscall %s", numbers);
+    const char *text = inferior_console(inferior, command, f);
+    unsigned number;
+    if (!text)
+        return f->code;
+    if (sscanf(text, "Catchpoint %u ", &number) != 1)
+        return fail_errno(f, -EBADMSG, "cannot watch system calls: gdb says \"%.80s\"", text);
+    if (kind == INFERIOR_EXITS)
+        inferior->exits = number;
     inferior->watched |= kind;
     return 0;
 }
@@ -446,18 +449,44 @@ static int stopped_where(const struct mi_value *event, long *number, struct fail
     return 0;
 }
 
+/* To the next stop; as stopped_where(). */
+static int continue_once(struct inferior *inferior, long *number, int timeout_ms, struct failure *f)
+{
+    const struct mi_value *event;
+    inferior->fresh = false;
+    COMMAND(inferior, f, "cannot let the target run", NULL, "-exec-continue");
+    int code = wait_stopped(inferior, &event, timeout_ms, "the target does not come back", f);
+    if (code == 0)
+        code = stopped_where(event, number, f);
+    if (code == -ESRCH)
+        inferior->pid = 0;
+    inferior->at_entry = code == 1;
+    return code;
+}
+
 int inferior_continue(struct inferior *inferior, long *number, int timeout_ms, struct failure *f)
 {
-    for (;;) {
-        const struct mi_value *event;
-        inferior->fresh = false;
-        COMMAND(inferior, f, "cannot let the target run", NULL, "-exec-continue");
-        int code = wait_stopped(inferior, &event, timeout_ms, "the target does not come back", f);
-        if (code == 0)
-            code = stopped_where(event, number, f);
-        if (code == -ESRCH)
-            inferior->pid = 0;
-        if (code != 0)
-            return code < 0 ? code : 0;
-    }
+    int code;
+    do
+        code = continue_once(inferior, number, timeout_ms, f);
+    while (code == 0);
+    return code < 0 ? code : 0;
+}
+
+/* Each stop while the others run ends calls of theirs that somebody must mend: so the one at the
+ * end of the call that the thread is in comes before, and none at calls that the others make, too.
+ */
+int inferior_run_all(struct inferior *inferior, bool all, struct failure *f)
+{
+    enum { RETURN_MS = 10000 };
+    long number;
+    int code = all && inferior->at_entry ? continue_once(inferior, &number, RETURN_MS, f) : 0;
+    if (code < 0)
+        return code;
+    if (inferior->watched & INFERIOR_EXITS)
+        COMMAND(inferior, f, "cannot watch system calls", NULL, "-break-%s %u",
+                all ? "disable" : "enable", inferior->exits);
+    COMMAND(inferior, f, "cannot hold the other threads", NULL, "-gdb-set scheduler-locking %s",
+            all ? "off" : "on");
+    return 0;
 }

@@ -44,7 +44,9 @@ bool inferior_attached(const struct inferior *inferior); /* NULL is accepted */
 /* From now on registers are those of this thread (gdb's number), and inferior_continue() runs it
  * alone; the others stand still. The attach has selected one. */
 int inferior_select(struct inferior *inferior, unsigned thread, struct failure *f);
-/* Whether inferior_continue() lets the others run too, until the next stop. */
+/* Whether inferior_continue() lets the others run too, until the next stop. While they do it does
+ * not stop at INFERIOR_EXITS, which are calls of theirs as well: each stop ends calls that somebody
+ * must mend (threads.h). */
 int inferior_run_all(struct inferior *inferior, bool all, struct failure *f);
 
 /* The signal that the thread whose stop the attach reported was about to get, or "". It gets it

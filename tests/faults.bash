@@ -101,13 +101,16 @@ target_killed_at() { # COMMAND... N
     wait_until is_gone "$MAIN" && no_shadow || return 1
     case $status in
     0) [ -z "$errors" ] && AFTER=1 ;; # after the hijack
-    1) [ "${*: -1}" -lt $((ATTACHES + 4)) ] && [ -n "$errors" ] ;;
+    1) [ "${*: -1}" -le "$MENDS" ] && [ -n "$errors" ] ;;
     4) [ "$AFTER" -eq 0 ] && grep -q "process $PID has ended" <<<"$errors" && LOST=$((LOST + 1)) ;;
     *) return 1 ;;
     esac
 }
 
 target_killed() { LOST=0 AFTER=0 && at_commands "$1" target_killed_at "${@:2}" && [ "$LOST" -gt 0 ]; }
+
+# Of SIGUSR1.
+handler_is_over() { grep -q '^SigBlk:.*[014589cd]..$' "/proc/$PID/status"; }
 
 # target_diverted SAME FIRST LAST: it gets SIGUSR1 right after each of these commands, and its handler keeps it from coming to
 # our code: by longjmp, or for a second. The hijack goes on from another stop; $RETRIED counts.
@@ -119,6 +122,7 @@ target_diverted() {
         wait_until is_blocked "$PID" || return 1
         expect 0 env HIJACK_FAULT_TARGET="$n:$PID:10" "${AS[@]}" "$GDB_HIJACK" -v "$PID" || complain "command $n" || return 1
         [ "$(grep -c "> [0-9]*-target-attach" <<<"$errors")" -eq 1 ] || RETRIED=$((RETRIED + 1))
+        wait_until handler_is_over || complain "command $n" || return 1
         release && untraced && "$1" && not mapped && no_shadow || complain "command $n" || return 1
         SOAK_DONE=$((SOAK_DONE + 1))
     done

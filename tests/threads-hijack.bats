@@ -22,6 +22,10 @@ same_but_threads() { same '^map |^Threads:|^SigBlk:'; }
 
 @test "a thread blocked in each call: none returns" { SAME=same goes_through threads_blocked; }
 @test "a thread blocked in each call, musl" { SAME=same goes_through musl/threads_blocked; }
+@test "a thread blocked in each call: none returns while dlopen and dlclose are called in the program" {
+    HIJACK_OPTIONS=(--loader=dlopen)
+    SAME=same_but_maps goes_through threads_blocked
+}
 @test "threads created and ended all the time" { SAME=same_but_threads goes_through storm; }
 @test "threads created and ended all the time, musl" { SAME=same_but_threads goes_through musl/storm; }
 @test "every synchronisation object, in use" { SAME=same_but_threads goes_through sync; }

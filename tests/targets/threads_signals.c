@@ -64,13 +64,15 @@ static void *sleep_often(void *argument)
     return NULL;
 }
 
-/* All the time: at some stops a SIGTRAP is on its way, and comes first. */
 static void *trap(void *argument)
 {
+    struct timespec pause = {0, 300000};
+
     begin(argument);
     while (!stopping) {
         atomic_fetch_add(&sent[self], 1);
         raise(SIGTRAP);
+        nanosleep(&pause, NULL);
     }
     return NULL;
 }
