@@ -356,10 +356,10 @@ static long meet(void)
         return ckpt_refused(CKPT_ROW_main_thread, "");
     if (result != -EAGAIN)
         return result;
+    if (handler_time() - began > PATIENCE || !try_again(interval))
+        return refuse();
     interval *= 2;
-    if (handler_time() - began <= PATIENCE && try_again(interval / 2))
-        return -EAGAIN;
-    return refuse();
+    return -EAGAIN;
 }
 
 /* Has a thread begun to take or give a lock, and is in no call, to wait for it or whatever a

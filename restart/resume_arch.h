@@ -25,10 +25,8 @@ int resume_arch_waits(const ucontext_t *frame, struct resume_wait *wait);
 int resume_arch_is_in_call(const ucontext_t *frame);
 /* Its stack pointer. */
 uint64_t resume_arch_stack(const ucontext_t *frame);
-/* How many registers hold `id`? */
-unsigned resume_arch_count_registers(const ucontext_t *frame, int32_t id);
-/* Puts `now` into each that holds `then`, of those that calls preserve. */
-void resume_arch_change_registers(ucontext_t *frame, int32_t then, int32_t now);
+/* How many registers hold `then`? Puts `now` into each of them that calls preserve. */
+unsigned resume_arch_change_registers(ucontext_t *frame, int32_t then, int32_t now);
 /* Makes the kernel ready to load the frame's extended state. */
 void resume_arch_state(const struct image_thread *t);
 

@@ -129,25 +129,23 @@ static void settle_condition(uint64_t word, uint64_t stack)
             owners_settle(pair[1]);
 }
 
-/* How many are there, among the registers and in the words up the stack? */
-static unsigned count_of(const ucontext_t *frame, int32_t id)
+/* How many such words are there, among the registers and up the stack? Puts `now` into each. */
+static unsigned change_frame(ucontext_t *frame, int32_t then, int32_t now)
 {
     const uint64_t stack = resume_arch_stack(frame);
-    unsigned count = resume_arch_count_registers(frame, id);
+    unsigned count = resume_arch_change_registers(frame, then, now);
     uint32_t word;
     for (uint64_t at = stack; at < stack + WAITER_STACK; at += sizeof word)
-        count += resume_peek(at, &word, sizeof word) && (int32_t)word == id;
+        if (resume_peek(at, &word, sizeof word) && (int32_t)word == then) {
+            count++;
+            *(volatile uint32_t *)at = (uint32_t)now;
+        }
     return count;
 }
 
-static void change_frame(ucontext_t *frame, int32_t then, int32_t now)
+static unsigned count_of(ucontext_t *frame, int32_t id)
 {
-    const uint64_t stack = resume_arch_stack(frame);
-    uint32_t word;
-    resume_arch_change_registers(frame, then, now);
-    for (uint64_t at = stack; at < stack + WAITER_STACK; at += sizeof word)
-        if (resume_peek(at, &word, sizeof word) && (int32_t)word == then)
-            *(volatile uint32_t *)at = (uint32_t)now;
+    return change_frame(frame, id, id);
 }
 
 /* Does it wait in a function of glibc's that has read its id before, and writes it into the mutex

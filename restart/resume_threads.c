@@ -162,17 +162,22 @@ static int had_before(unsigned place, unsigned own)
 }
 
 /* Old ids are in the program's memory. None of them must be another thread's now, as they easily
- * are where ids are small: who gets an old id becomes the thread that had it. */
+ * are where ids are small: who gets an old id becomes the thread that had it. The other places,
+ * whose `now` stands yet, go to who is left. */
 static void place_all(unsigned own)
 {
     unsigned next = 0;
     for (unsigned i = 0; i < p->thread_count; i++)
         resume_thread_at(i)->place = -1;
+    for (unsigned i = 0; i < p->thread_count; i++) {
+        const int who = i == own ? -1 : had_before(i, own);
+        if (who >= 0) {
+            resume_thread_at((unsigned)who)->place = (int32_t)i;
+            resume_thread_at(i)->now = 0;
+        }
+    }
     for (unsigned i = 0; i < p->thread_count; i++)
-        if (i != own && had_before(i, own) >= 0)
-            resume_thread_at((unsigned)had_before(i, own))->place = (int32_t)i;
-    for (unsigned i = 0; i < p->thread_count; i++)
-        if (i != own && had_before(i, own) < 0) {
+        if (i != own && resume_thread_at(i)->now) {
             while (next == own || resume_thread_at(next)->place >= 0)
                 next++;
             resume_thread_at(next)->place = (int32_t)i;

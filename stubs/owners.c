@@ -176,22 +176,28 @@ void owners_drop(void)
             *e = (struct owners_entry){0};
 }
 
-ENTRY_LOCK_CODE void owners_pass(uint64_t object)
+ENTRY_LOCK_CODE static void settle_object(uint64_t object)
 {
     for (uint32_t n = 0, i = first_of(object); n < OWNERS_ROOM; n++, i = next_of(i)) {
         if (!owners.at[i].object)
-            break;
+            return;
         if (owners.at[i].object == object)
             settle(&owners.at[i]);
     }
+}
+
+ENTRY_LOCK_CODE void owners_pass(uint64_t object)
+{
+    settle_object(object);
     if (__atomic_load_n(&owners.waiting, __ATOMIC_RELAXED))
         pass_waiters(object);
 }
 
 void owners_settle(uint64_t address)
 {
+    settle_object(address);
     for (struct owners_entry *e = owners.at; owners.count && e < owners.at + OWNERS_ROOM; e++)
-        if (e->then && (e->object == address || e->object + e->offset == address))
+        if (e->then && e->object + e->offset == address)
             settle(e);
 }
 
@@ -219,7 +225,7 @@ void owners_settle_rest(void)
 {
     for (struct owners_entry *e = owners.at; e < owners.at + OWNERS_ROOM; e++)
         if (e->then && looks_like_lock(e))
-            owners_settle(e->object); /* of its words none without the others */
+            settle_object(e->object); /* of its words none without the others */
     for (const struct owners_waiter *w = owners.waiters; w < owners.waiters + OWNERS_WAITERS; w++)
         if (w->then)
             correct(w);

@@ -23,34 +23,35 @@ void resume_arch_thread(const struct image_thread *t)
     raw(SYS_arch_prctl, ARCH_SET_GS, t->gs_base);
 }
 
-/* Before the call, that is to issue it, or right behind, when it has just returned: the arguments
- * are there in both cases. */
-static const unsigned char instruction[] = {0x0f, 0x05}; /* syscall */
+enum place { ELSEWHERE, BEFORE_CALL, BEHIND_CALL };
 
-/* What the program counter stands before and behind; 0: it cannot be read. */
-static int read_code(const ucontext_t *frame, unsigned char code[2 * sizeof instruction])
+/* Before a call, that is to issue it, or right behind, when it has just returned: its arguments are
+ * there in both cases. */
+static enum place place_of(const ucontext_t *frame)
 {
-    return resume_peek((uint64_t)frame->uc_mcontext.gregs[REG_RIP] - sizeof instruction, code,
-                       2 * sizeof instruction);
+    static const unsigned char instruction[] = {0x0f, 0x05}; /* syscall */
+    unsigned char code[2 * sizeof instruction];              /* around the program counter */
+    if (!resume_peek((uint64_t)frame->uc_mcontext.gregs[REG_RIP] - sizeof instruction, code,
+                     sizeof code))
+        return ELSEWHERE;
+    if (memcmp(code + sizeof instruction, instruction, sizeof instruction) == 0)
+        return BEFORE_CALL;
+    return memcmp(code, instruction, sizeof instruction) == 0 ? BEHIND_CALL : ELSEWHERE;
 }
 
 int resume_arch_waits(const ucontext_t *frame, struct resume_wait *wait)
 {
     const greg_t *g = frame->uc_mcontext.gregs;
-    int command = (int)g[REG_RSI] & FUTEX_CMD_MASK;
-    unsigned char code[2 * sizeof instruction];
-    if (!read_code(frame, code))
-        return 0;
-    int before = g[REG_RAX] == SYS_futex &&
-                 memcmp(code + sizeof instruction, instruction, sizeof instruction) == 0;
-    if (!before && memcmp(code, instruction, sizeof instruction) != 0)
+    const int command = (int)g[REG_RSI] & FUTEX_CMD_MASK;
+    const enum place place = place_of(frame);
+    if (place == ELSEWHERE || (place == BEFORE_CALL && g[REG_RAX] != SYS_futex))
         return 0;
     *wait = (struct resume_wait){
         .word = (uint64_t)g[REG_RDI],
         .value = (uint32_t)g[REG_RDX],
         .lock = command == FUTEX_LOCK_PI || command == FUTEX_LOCK_PI2,
         .limited = g[REG_R10] != 0,
-        .over = !before && g[REG_RAX] == 0,
+        .over = place == BEHIND_CALL && g[REG_RAX] == 0,
     };
     return wait->lock || command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET;
 }
@@ -58,10 +59,7 @@ int resume_arch_waits(const ucontext_t *frame, struct resume_wait *wait)
 int resume_arch_is_in_call(const ucontext_t *frame)
 {
     const int command = (int)frame->uc_mcontext.gregs[REG_RSI] & FUTEX_CMD_MASK;
-    unsigned char code[2 * sizeof instruction];
-    return command != FUTEX_UNLOCK_PI && read_code(frame, code) &&
-           (memcmp(code, instruction, sizeof instruction) == 0 ||
-            memcmp(code + sizeof instruction, instruction, sizeof instruction) == 0);
+    return command != FUTEX_UNLOCK_PI && place_of(frame) != ELSEWHERE;
 }
 
 uint64_t resume_arch_stack(const ucontext_t *frame)
@@ -69,26 +67,20 @@ uint64_t resume_arch_stack(const ucontext_t *frame)
     return (uint64_t)frame->uc_mcontext.gregs[REG_RSP];
 }
 
-static const unsigned char general[] = {
-    REG_RBX, REG_RBP, REG_R12, REG_R13, REG_R14, REG_R15, /* those that calls preserve come first */
-    REG_RAX, REG_RCX, REG_RDX, REG_RSI, REG_RDI, REG_R8,  REG_R9, REG_R10, REG_R11,
-};
-#define PRESERVED 6
-
-unsigned resume_arch_count_registers(const ucontext_t *frame, int32_t id)
+unsigned resume_arch_change_registers(ucontext_t *frame, int32_t then, int32_t now)
 {
-    unsigned count = 0;
-    for (unsigned i = 0; i < sizeof general; i++)
-        count += (int32_t)frame->uc_mcontext.gregs[general[i]] == id;
-    return count;
-}
-
-void resume_arch_change_registers(ucontext_t *frame, int32_t then, int32_t now)
-{
+    enum { PRESERVED = 6 }; /* by calls: these come first */
+    static const unsigned char general[] = {REG_RBX, REG_RBP, REG_R12, REG_R13, REG_R14,
+                                            REG_R15, REG_RAX, REG_RCX, REG_RDX, REG_RSI,
+                                            REG_RDI, REG_R8,  REG_R9,  REG_R10, REG_R11};
     greg_t *g = frame->uc_mcontext.gregs;
-    for (unsigned i = 0; i < PRESERVED; i++)
-        if (g[general[i]] == then)
+    unsigned count = 0;
+    for (unsigned i = 0; i < sizeof general; i++) {
+        count += (int32_t)g[general[i]] == then;
+        if (i < PRESERVED && g[general[i]] == then)
             g[general[i]] = now;
+    }
+    return count;
 }
 
 /* Until a process has used a tile its state has no room for tiles, and rt_sigreturn would silently

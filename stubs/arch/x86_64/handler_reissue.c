@@ -18,7 +18,6 @@
 #define WINDOW          112
 #define NUMBER_MAX      1023
 #define SYSCALL_SIZE    2
-#define SYSCALL_CODE    0x050f /* as a little-endian word */
 #define RESTART_SYSCALL 219
 
 extern const unsigned char handler_by_hand[], handler_by_hand_end[];
@@ -159,10 +158,15 @@ static long find_load(const unsigned char *code, const unsigned char *end, unsig
     return -1;
 }
 
+static int is_syscall(const unsigned char *end)
+{
+    return end[-2] == 0x0f && end[-1] == 0x05;
+}
+
 long reissue_number(const unsigned char *code, size_t size)
 {
     const unsigned char *end = code + size - SYSCALL_SIZE;
-    if (size < SYSCALL_SIZE + 2 || end[0] != 0x0f || end[1] != 0x05)
+    if (size < SYSCALL_SIZE + 2 || !is_syscall(code + size))
         return -1;
     return find_load(code, end, EAX);
 }
@@ -295,13 +299,11 @@ void reissue_elapsed(struct reissue_call *call, ucontext_t *frame, uint64_t nano
 static int is_leaving(const greg_t *g)
 {
     const uintptr_t pc = (uintptr_t)g[REG_RIP], begin = (uintptr_t)handler_by_hand;
-    uint16_t code;
-    struct iovec here = {&code, sizeof code}, there = {(void *)pc, sizeof code};
+    unsigned char code[WINDOW];
     if (pc - begin < (uintptr_t)handler_by_hand_end - begin)
         return 1;
-    return g[REG_RAX] == RESTART_SYSCALL &&
-           raw(SYS_process_vm_readv, raw(SYS_getpid), &here, 1, &there, 1, 0) == sizeof code &&
-           code == SYSCALL_CODE;
+    return g[REG_RAX] == RESTART_SYSCALL && read_memory(pc + SYSCALL_SIZE, code) >= SYSCALL_SIZE &&
+           is_syscall(code + WINDOW);
 }
 
 enum reissue reissue(struct reissue_call *call, ucontext_t *frame)
