@@ -11,17 +11,16 @@
 
 /* Sets the thread pointer and its like. */
 void resume_arch_thread(const struct image_thread *t);
-/* Does the thread go on from there with futex(2), to wait, or has it just waited? */
-struct resume_wait {
+/* Does the thread go on from there with futex(2), or is it right behind? */
+struct resume_futex {
     uint64_t word;  /* its address */
     uint32_t value; /* that it is expected to have */
-    int lock;       /* FUTEX_LOCK_PI: the kernel makes the thread the owner */
+    int waits;      /* for the word to change, or for the lock that it is; or tries to get that */
+    int inherits;   /* a priority inheriting lock: the kernel writes and reads who owns it */
     int limited;    /* in time */
-    int over;       /* successfully */
 };
-int resume_arch_waits(const ucontext_t *frame, struct resume_wait *wait);
-/* Does it issue a system call, or has it just done so? Not one that gives a lock away
- * (FUTEX_UNLOCK_PI, for which the kernel looks at the id in it). */
+int resume_arch_futex(const ucontext_t *frame, struct resume_futex *futex);
+/* Does it issue a system call, or has it just done so? */
 int resume_arch_is_in_call(const ucontext_t *frame);
 /* Its stack pointer. */
 uint64_t resume_arch_stack(const ucontext_t *frame);

@@ -151,16 +151,16 @@ static unsigned count_of(ucontext_t *frame, int32_t id)
 /* Does it wait in a function of glibc's that has read its id before, and writes it into the mutex
  * when it gets that: pthread_mutex_lock() of a robust or priority inheriting one, and
  * pthread_mutex_timedlock() also of the others whose owner is asked for? */
-static bool has_read_id(const struct resume_wait *wait, uint32_t kind)
+static bool has_read_id(const struct resume_futex *futex, uint32_t kind)
 {
     const uint32_t type = kind & OWNERS_TYPE;
     if (kind & ~OWNERS_KINDS)
         return false;
     if (kind & OWNERS_INHERIT)
-        return wait->lock;
+        return futex->inherits;
     if (kind & OWNERS_ROBUST)
-        return wait->value & FUTEX_WAITERS;
-    return wait->limited && wait->value == OWNERS_CONTENDED &&
+        return futex->value & FUTEX_WAITERS;
+    return futex->limited && futex->value == OWNERS_CONTENDED &&
            (type == OWNERS_RECURSIVE || type == OWNERS_CHECKED);
 }
 
@@ -169,53 +169,64 @@ static bool has_read_id(const struct resume_wait *wait, uint32_t kind)
  * program's can be the same number - none may be: the owner is put right when the mutex is used
  * next. */
 static void settle_waiter(const struct image_thread *t, ucontext_t *frame,
-                          const struct resume_wait *wait)
+                          const struct resume_futex *futex)
 {
     uint32_t kind;
     if (is_musl(t, t->now) || !entry_is_lock(ckpt_arch_counter(frame)) ||
-        !resume_peek(wait->word + OWNERS_MUTEX_KIND * sizeof kind, &kind, sizeof kind) ||
-        !has_read_id(wait, kind))
-        return;
-    if (wait->lock && wait->over)
-        change_id(wait->word, t->tid, t->now); /* the kernel has made it the owner */
-    if (owners_awaited(wait->word, t->now))
+        !resume_peek(futex->word + OWNERS_MUTEX_KIND * sizeof kind, &kind, sizeof kind) ||
+        !has_read_id(futex, kind) || owners_awaited(futex->word, t->now))
         return;
     if (count_of(frame, t->tid) == 1 || !entry_has_locks())
         change_frame(frame, t->tid, t->now);
     else
-        owners_await(wait->word, kind, t->tid, t->now);
+        owners_await(futex->word, kind, t->tid, t->now);
 }
 
-/* What a thread waits at in the kernel is a lock, if it was taken for one; and the kernel reads who
- * owns a priority inheriting one. */
+/* What a thread waits at in the kernel is a lock, if it was taken for one. */
 static void settle_thread(const struct image_thread *t)
 {
     ucontext_t *frame = program_frame(t);
-    struct resume_wait wait;
-    if (!resume_arch_waits(frame, &wait))
+    struct resume_futex futex;
+    if (!resume_arch_futex(frame, &futex))
         return;
-    if (owners.count) {
-        owners_settle(wait.word);
-        settle_condition(wait.word, resume_arch_stack(frame));
-    }
-    if (t->now != t->tid)
-        settle_waiter(t, frame, &wait);
+    if (owners.count)
+        owners_settle(futex.word);
+    if (owners.count && futex.waits)
+        settle_condition(futex.word, resume_arch_stack(frame));
+    if (t->now != t->tid && futex.waits)
+        settle_waiter(t, frame, &futex);
 }
 
 /* --- all of them --- */
 
 /* Where a lock function of libc's could not be given its jump, changing what looks like a lock is
  * all that can be done; and where there are too many. */
+static void note(uint64_t object, uint32_t offset, int32_t then, int32_t now)
+{
+    if (now && now != then && (!entry_has_locks() || owners_note(object, offset, then, now)))
+        change_id(object + offset, then, now);
+}
+
+/* The word of a priority inheriting lock is the kernel's own. A thread in a call on it that the
+ * word names has been given the lock, and its libc does not know yet, or is about to give it away.
+ */
+static void note_inherited(const struct image_thread *t)
+{
+    struct resume_futex futex;
+    uint32_t word;
+    if (resume_arch_futex(program_frame(t), &futex) && futex.inherits &&
+        resume_peek(futex.word, &word, sizeof word) && (int32_t)(word & FUTEX_TID_MASK) == t->tid)
+        note(futex.word, 0, t->tid, t->now);
+}
+
+/* First all is noted, while no word is changed: a new id may be another thread's old one. */
 void resume_owners(const struct resume_owner *found, uint64_t count)
 {
-    const bool locks = entry_has_locks();
     owners_renumber(resume_thread_now);
-    for (const struct resume_owner *o = found; o < found + count; o++) {
-        int32_t now = resume_thread_now(o->then);
-        if (now && now != o->then &&
-            (!locks || owners_note(o->address - o->offset, o->offset, o->then, now)))
-            change_id(o->address, o->then, now);
-    }
+    for (unsigned i = 0; i < p->thread_count; i++)
+        note_inherited(resume_thread_at(i));
+    for (const struct resume_owner *o = found; o < found + count; o++)
+        note(o->address - o->offset, o->offset, o->then, resume_thread_now(o->then));
     owners_drop();
     for (unsigned i = 0; i < p->thread_count; i++)
         settle_thread(resume_thread_at(i));

@@ -61,3 +61,17 @@ assert lines == [b"end"] and os.path.getsize("log") == n'
 }
 
 restart_begun() { wait_until is_restarted "$MAIN"; }
+
+# A checkpoint finds threads in the calls by which the kernel hands such a lock on.
+fought_for() {
+    start_target "$1" 3
+    hijack
+    for ((n = 1; n <= ${ROUNDS:-5}; n++)); do
+        checkpoint_exit
+        restart_ready --remote-io
+        random_moment 50
+    done
+    finish
+}
+@test "locks that threads fight for, restarted with remote I/O" { fought_for locks; }
+@test "locks that threads fight for, musl" { fought_for musl/locks; }

@@ -1,9 +1,10 @@
 /*
- * locks.c - a thread that does nothing but take and give locks whose owner libc looks at, and
- * threads that wait for such ones and have their own id in variables, where libc has it, too.
+ * usage: locks [THREADS]   THREADS (1) threads that do nothing but take and give locks whose owner
+ * libc looks at, and threads that wait for such ones and have their own id in variables, where libc
+ * has it, too.
  *
- * Wherever a checkpoint finds the first, it must be the owner of what it has taken; the others must
- * get what they wait for, be its owner, and find their variables as they were.
+ * Wherever a checkpoint finds the first ones, they must be the owners of what they have taken; the
+ * others must get what they wait for, be its owner, and find their variables as they were.
  */
 #include <pthread.h>
 #include <sys/syscall.h>
@@ -102,19 +103,22 @@ static void begin(struct kind *k)
         rest(1);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    pthread_t busy;
+    pthread_t busy[8];
+    const int threads = argc > 1 ? atoi(argv[1]) : 1;
     for (size_t i = 0; i < KINDS; i++)
         begin(&kinds[i]);
-    if (pthread_create(&busy, NULL, be_busy, NULL))
-        cannot("pthread_create");
+    for (int i = 0; i < threads; i++)
+        if (i == 8 || pthread_create(&busy[i], NULL, be_busy, NULL))
+            cannot("pthread_create");
     ready();
     do
         rest(5);
     while (!stop_asked());
     stopping = 1;
-    pthread_join(busy, NULL);
+    for (int i = 0; i < threads; i++)
+        pthread_join(busy[i], NULL);
     for (size_t i = 0; i < KINDS; i++) {
         int gave = pthread_mutex_unlock(&kinds[i].awaited);
         CHECK(!gave, "%s: gave %s", kinds[i].name, strerror(gave));

@@ -39,27 +39,28 @@ static enum place place_of(const ucontext_t *frame)
     return memcmp(code, instruction, sizeof instruction) == 0 ? BEHIND_CALL : ELSEWHERE;
 }
 
-int resume_arch_waits(const ucontext_t *frame, struct resume_wait *wait)
+int resume_arch_futex(const ucontext_t *frame, struct resume_futex *futex)
 {
     const greg_t *g = frame->uc_mcontext.gregs;
     const int command = (int)g[REG_RSI] & FUTEX_CMD_MASK;
     const enum place place = place_of(frame);
     if (place == ELSEWHERE || (place == BEFORE_CALL && g[REG_RAX] != SYS_futex))
         return 0;
-    *wait = (struct resume_wait){
+    *futex = (struct resume_futex){
         .word = (uint64_t)g[REG_RDI],
         .value = (uint32_t)g[REG_RDX],
-        .lock = command == FUTEX_LOCK_PI || command == FUTEX_LOCK_PI2,
+        .inherits = command == FUTEX_LOCK_PI || command == FUTEX_LOCK_PI2 ||
+                    command == FUTEX_TRYLOCK_PI || command == FUTEX_UNLOCK_PI,
         .limited = g[REG_R10] != 0,
-        .over = place == BEHIND_CALL && g[REG_RAX] == 0,
     };
-    return wait->lock || command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET;
+    futex->waits = futex->inherits ? command != FUTEX_UNLOCK_PI
+                                   : command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET;
+    return futex->waits || futex->inherits;
 }
 
 int resume_arch_is_in_call(const ucontext_t *frame)
 {
-    const int command = (int)frame->uc_mcontext.gregs[REG_RSI] & FUTEX_CMD_MASK;
-    return command != FUTEX_UNLOCK_PI && place_of(frame) != ELSEWHERE;
+    return place_of(frame) != ELSEWHERE;
 }
 
 uint64_t resume_arch_stack(const ucontext_t *frame)
