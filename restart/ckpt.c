@@ -241,7 +241,8 @@ static void warn_of_kept(void)
     text_add(&ckpt_why, "the program has '");
     text_add(&ckpt_why, path);
     text_add(&ckpt_why, "' mapped, shared and writable: what it writes there after a restart "
-                        "elsewhere stays in its memory");
+                        "elsewhere stays in its memory, unless restart --remote-io says with --io "
+                        "PATTERN=buffer that nobody else uses the file");
 }
 
 static void warn_of_lock(void)

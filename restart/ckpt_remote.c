@@ -81,7 +81,7 @@ static void adopt_files(const struct fds_header *h)
     const struct fds_entry *e = fds_entries(h);
     for (uint32_t i = 0; i < h->count; i++)
         if (e[i].kind == FDS_REGULAR && fds_is_alone(h, i) &&
-            policy_of(remote.policy, fds_string(h, e[i].path)) == POLICY_BUFFER)
+            policy_of(hijack_params.policy, fds_string(h, e[i].path)) == POLICY_BUFFER)
             behind_adopt(e[i].number, e[i].dev, e[i].inode);
 }
 
@@ -128,7 +128,7 @@ long remote_begin(struct link *link, const char *policy)
         remote.pid = hijack_params.pid;
         remote.parent = (int32_t)raw(SYS_getppid);
         remote.signalfds = 0;
-        mem_copy_string(remote.policy, policy, sizeof remote.policy);
+        mem_copy_string(hijack_params.policy, policy, sizeof hijack_params.policy);
         remote.mode = REMOTE_HOME;
         behind_reset();
         adopt_files(table.data);
@@ -143,7 +143,7 @@ static void come_home(void)
     shared_come_home();
     behind_reset();
     local_forget();
-    *remote.policy = '\0';
+    *hijack_params.policy = '\0';
 }
 
 /* --- what the shadow tells --- */
@@ -401,14 +401,30 @@ static void forget(struct remote_thread *t)
 static void follow_policy(void)
 {
     static struct stat st;
-    if (!*hijack_params.policy)
+    if (!hijack_params.follow)
         return;
-    mem_copy_string(remote.policy, hijack_params.policy, sizeof remote.policy);
     behind_forget();
     for (long fd = 0; fd < HIJACK_BUFFERED; fd++)
         if (hijack_params.buffered[fd / 64] >> fd % 64 & 1 &&
             at_home(SYS_fstat, fd, (long)&st, 0) == 0)
             behind_adopt(fd, st.st_dev, st.st_ino);
+}
+
+/* Files that were mapped at home, and of which only this program is a user. */
+static void write_back_mapped(void)
+{
+    for (uint32_t i = 0; i < hijack_params.mapped_count; i++) {
+        const struct hijack_mapped *m = &hijack_params.mapped[i];
+        uint64_t mask = REMOTE_ALL;
+        struct remote_call call = {.mask = &mask};
+        long fd = at_home(SYS_open, (long)(hijack_params.mapped_paths + m->path),
+                          O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
+        if (fd < 0)
+            continue;
+        shared_add(&call, m->start, m->length, fd, (long)m->offset, m->protection, 1);
+        at_home(SYS_close, fd, 0, 0);
+    }
+    hijack_params.mapped_count = 0;
 }
 
 void remote_resume(void)
@@ -432,4 +448,5 @@ void remote_resume(void)
     remote.mode = hijack_params.remote;
     remote_limit(&resume_process.limits[RLIMIT_NOFILE]);
     follow_policy();
+    write_back_mapped();
 }

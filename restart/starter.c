@@ -141,7 +141,7 @@ static int refuse_map(struct image *image)
 /* The program itself follows the policy. */
 static int check_policy(struct image *image, const struct options *o)
 {
-    if (!*o->policy || image->params_size == sizeof *image->params)
+    if (!*o->policy || image->params_size >= offsetof(struct hijack_params, mapped_count))
         return 0;
     return image_fail(image, -ENOTSUP,
                       "'%s' was made by an older gdb-hijack, whose programs cannot be told --io",
@@ -159,6 +159,8 @@ static int prepare(struct image *image, const struct starter_fds_options *o,
         return result;
     if ((result = starter_fds_check(o, image->fds, image->fds_size, fds, image->error,
                                     sizeof image->error)))
+        return result;
+    if (o->remote && (result = mapped_check(image, *fds, o->policy)))
         return result;
     if ((result = memory_reserve(image)) || (result = memory_map(image)))
         return result;

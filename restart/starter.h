@@ -108,6 +108,12 @@ void files_close(struct image *image);
 /* --rollback-files: shared mappings, and so their files, get the contents that they had. Changes
  * what is outside this process: when nothing else can fail. */
 void files_put_back(struct image *image);
+/* Restart with remote I/O: finds the shared mappings that are written back to their files at home,
+ * and tells the program (hijack_params.mapped). `policy`: of the files, --io; NULL: as in the
+ * image. 0, or -errno when such a file is not what it was. Changes nothing. starter_mapped.c. */
+int mapped_check(struct image *image, struct starter_fds *fds, const char *policy);
+/* Is it one of them? */
+bool mapped_has(const struct image *image, const struct image_map *m);
 /* Maps a shared mapping whose contents are in the image (IMAGE_KEPT), as files_map().
  * starter_kept.c. */
 int kept_map(struct image *image, struct image_map *m, void **at);
@@ -115,6 +121,8 @@ int kept_map(struct image *image, struct image_map *m, void **at);
  * maps the descriptor; maps a memory file instead. */
 int files_open(struct image *image, const struct image_map *m);
 int files_compare(struct image *image, const struct image_map *m, int fd);
+/* Memory that is written to through a mapping gives a file of tmpfs no new date. */
+bool files_show_no_change(const struct image_map *m, uint64_t file_system);
 void *files_map_fd(const struct image_map *m, int fd);
 void *files_map_carried(struct image *image, struct image_map *m);
 /* Reads the stored pages in, on several threads, and checks them; then gives all memory its

@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 #include "stubs/agent.h"
+#include "stubs/frame.h"
 
 struct image_process;
 struct starter_fds_options {
@@ -76,6 +77,9 @@ int starter_fds_check(const struct starter_fds_options *o, const void *note, siz
 int starter_fds_take(struct starter_fds *fds, struct starter_fds_session *session, char *error,
                      size_t error_size);
 void starter_fds_free(struct starter_fds *fds);
+
+/* With remote I/O: what the shadow finds at home under that path. 0 or -errno. */
+int starter_fds_look(struct starter_fds *fds, const char *path, struct frame_looked *to);
 
 /* Closes all descriptors but these, which come back sorted; -1 is none. */
 void starter_close_but(int *kept, size_t count);

@@ -107,6 +107,20 @@ int starter_fds_remain(struct starter_fds *f)
 
 /* --- files --- */
 
+int starter_fds_look(struct starter_fds *f, const char *path, struct frame_looked *to)
+{
+    static struct control_frame reply;
+    static struct frame_look look;
+    if ((size_t)snprintf(look.path, sizeof look.path, "%s", path) >= sizeof look.path)
+        return -ENAMETOOLONG;
+    int error = control_ask(&f->shadow, FRAME_LOOK, &look, sizeof look, &reply);
+    if (!error && reply.header.length != sizeof *to)
+        return -EBADMSG;
+    if (!error)
+        memcpy(to, reply.payload, sizeof *to);
+    return error;
+}
+
 static bool is_buffered(const struct starter_fds *f, uint32_t i)
 {
     const struct fds_entry *e = entry_at(f, i);
@@ -119,7 +133,9 @@ void starter_fds_policy(struct starter_fds *f)
 {
     struct hijack_params *params = f->o.params;
     memset(params->buffered, 0, sizeof params->buffered);
-    snprintf(params->policy, sizeof params->policy, "%s", f->o.policy ? f->o.policy : "");
+    params->follow = f->o.policy != NULL;
+    if (f->o.policy)
+        snprintf(params->policy, sizeof params->policy, "%s", f->o.policy);
     for (uint32_t i = 0; f->o.policy && i < f->h->count; i++)
         if (is_buffered(f, i))
             params->buffered[entry_at(f, i)->number / 64] |= 1ULL << entry_at(f, i)->number % 64;

@@ -76,13 +76,17 @@ static int same_build(const struct image_file *f, int fd)
     return size == f->build_size && memcmp(id, f->build_id, size) == 0;
 }
 
-/* Memory that is written to through a mapping gives a file of tmpfs no new date. */
-static bool shows_no_change(const struct image_map *m, int fd)
+bool files_show_no_change(const struct image_map *m, uint64_t file_system)
 {
     const uint32_t written = IMAGE_GOES_ON | IMAGE_SHARED | IMAGE_MAYWRITE;
+    return (m->flags & written) == written &&
+           (file_system == TMPFS_MAGIC || file_system == RAMFS_MAGIC);
+}
+
+static bool shows_no_change(const struct image_map *m, int fd)
+{
     struct statfs fs;
-    return (m->flags & written) == written && fstatfs(fd, &fs) == 0 &&
-           (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+    return fstatfs(fd, &fs) == 0 && files_show_no_change(m, (uint64_t)fs.f_type);
 }
 
 /* The same bytes? An ELF file's build-id says so whatever its date (the same version installed

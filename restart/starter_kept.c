@@ -3,8 +3,9 @@
  *
  * A file that is as it was is mapped again. Of one that has gone, or been replaced, nobody can open
  * the old bytes: memory stands for it, as for any file that is removed while it is mapped. The same
- * where it cannot be (--away, --remote-io). One that has been changed is refused, like a
- * descriptor's, or gets its contents back with --rollback-files.
+ * where it cannot be (--away, --remote-io; there it may be written back, starter_mapped.c). One
+ * that has been changed is refused, like a descriptor's, or gets its contents back with
+ * --rollback-files.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -54,7 +55,7 @@ static void warn(struct image *image, const struct image_map *m)
 {
     char others[48] = "";
     static char first[512];
-    if (!is_first(image, m))
+    if (!is_first(image, m) || mapped_has(image, m))
         return;
     if (image->kept++)
         snprintf(others, sizeof others, ", and %u more", image->kept - 1);

@@ -5,10 +5,13 @@
  * A payload of another size than its type's row allows never reaches it, nor do descriptors that
  * nobody asked for.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "stubs/fds.h"
@@ -242,6 +245,31 @@ static int answer_unlock(struct shadow *s, struct peer *p)
     return 0;
 }
 
+/* With what rights the program would open it, the shadow looks. */
+static int answer_look(struct shadow *s, struct peer *p)
+{
+    const struct frame_look *look = (const void *)in.payload;
+    struct frame_looked *looked = (void *)out.payload;
+    struct stat st;
+    struct statfs fs;
+    (void)s, (void)p;
+    if (frame_check_text(look->path, sizeof look->path))
+        return -EBADMSG;
+    if (look->path[0] != '/')
+        return -EINVAL;
+    if (stat(look->path, &st) || statfs(look->path, &fs) || access(look->path, R_OK | W_OK))
+        return -errno;
+    *looked = (struct frame_looked){.dev = st.st_dev,
+                                    .inode = st.st_ino,
+                                    .size = (uint64_t)st.st_size,
+                                    .mtime = st.st_mtim.tv_sec,
+                                    .mtime_nsec = st.st_mtim.tv_nsec,
+                                    .file_system = (uint64_t)fs.f_type,
+                                    .mode = st.st_mode};
+    out.size = sizeof *looked;
+    return 0;
+}
+
 /* --- remote calls --- */
 
 static int answer_remote(struct shadow *s, struct peer *p)
@@ -328,6 +356,7 @@ static const struct {
     {FRAME_FETCH, STARTER, sizeof(struct frame_offer), sizeof(struct frame_offer), answer_fetch},
     {FRAME_ADOPT, STARTER, 0, 0, session_adopt},
     {FRAME_UNLOCK, PROGRAM | STARTER, 0, 0, answer_unlock},
+    {FRAME_LOOK, STARTER, sizeof(struct frame_look), sizeof(struct frame_look), answer_look},
     {FRAME_DONE, PROGRAM | STARTER, 0, 0, answer_done},
     {FRAME_REMOTE, PROGRAM | STARTER, 0, sizeof(struct frame_remote), answer_remote},
     {FRAME_PLACE, STARTER, sizeof(struct frame_place), sizeof(struct frame_place), answer_place},

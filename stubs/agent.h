@@ -21,10 +21,20 @@
 #define HIJACK_BUFFERED      1024 /* descriptors with higher numbers never are (stubs/behind.h) */
 #define HIJACK_EXPORT        __attribute__((visibility("default")))
 #define HIJACK_KEPT_PREFIX   "hijack-kept:" /* names memory that stands for a shared mapped file */
+#define HIJACK_MAPPED        64   /* mappings that are written back (stubs/shared.h), ... */
+#define HIJACK_MAPPED_PATHS  8192 /* ... and bytes of their files' paths */
 
-/* Written by the driver before the first call, read-only for the agent afterwards except by a
- * restart (which gives the process its new pid and start time). Part of the image like all other
- * memory. */
+/* Memory that stands for a part of a file, shared. */
+struct hijack_mapped {
+    uint64_t start, length; /* bytes */
+    uint64_t offset;        /* in the file */
+    uint32_t protection;    /* PROT_* */
+    uint32_t path;          /* where in hijack_params.mapped_paths the file's begins */
+};
+
+/* Written by the driver before the first call, read-only for the agent afterwards except for the
+ * policy, and by a restart (which gives the process its new pid and start time). Part of the image
+ * like all other memory. */
 struct hijack_params {
     uint32_t version;    /* HIJACK_AGENT_VERSION */
     uint32_t size;       /* sizeof(struct hijack_params) */
@@ -37,16 +47,20 @@ struct hijack_params {
     uint32_t rseq_signature; /* 0x53053053 on x86 */
     uint64_t errno_location; /* libc's __errno_location(), 0: not known */
     uint32_t remote;         /* enum remote_mode (stubs/remote.h) after a restart */
-    uint32_t padding;
-    uint8_t key[16]; /* random; the shadow asks for it. Makes the image a credential */
+    uint32_t follow;         /* after a restart: its --io made the policy */
+    uint8_t key[16];         /* random; the shadow asks for it. Makes the image a credential */
     char directory[HIJACK_PATH_MAX]; /* where the hijack was ordered; default images go there */
     char socket[108]; /* the shadow's control socket (sun_path), in the 0700 runtime directory */
     char shadow[HIJACK_PATH_MAX]; /* path of hijack-shadow */
-    /* Not in the images of version 2. Of a restart with remote I/O: what --io said, lines of
-     * stubs/policy.h, or empty: what holds in the image; and the descriptors that are buffered by
-     * it, a bit each. */
+    /* Not in the images of version 2. Of remote I/O: what --io said, lines of stubs/policy.h; and
+     * of a restart that made it, the descriptors that are buffered by it, a bit each. */
     char policy[HIJACK_PATH_MAX];
     uint64_t buffered[HIJACK_BUFFERED / 64];
+    /* Nor in all of version 3. Of a restart with remote I/O: what to write back from now on. */
+    uint32_t mapped_count;
+    uint32_t padding;
+    struct hijack_mapped mapped[HIJACK_MAPPED];
+    char mapped_paths[HIJACK_MAPPED_PATHS];
 };
 extern struct hijack_params hijack_params;
 

@@ -268,7 +268,8 @@ void behind_copied(long number, const long *args, long fd)
 
 void behind_opened(struct remote_call *call, long fd, const char *path)
 {
-    if (!*remote.policy || fd >= FDS || policy_of(remote.policy, path) != POLICY_BUFFER)
+    if (!*hijack_params.policy || fd >= FDS ||
+        policy_of(hijack_params.policy, path) != POLICY_BUFFER)
         return;
     const struct stat *st = stat_of(call, fd);
     if (st && S_ISREG(st->st_mode))

@@ -67,6 +67,7 @@ enum frame_type {
     FRAME_TRACED,  /* shadow -> tool, unasked: struct wire_traced */
     FRAME_RING,    /* application: a memory for writes that it does not wait for (stubs/ring.h):
                       its size, uint32_t, and a memfd */
+    FRAME_LOOK,    /* starter: struct frame_look; answered with struct frame_looked */
     FRAME_CALL = 0x100, /* on a channel */
 };
 
@@ -153,6 +154,18 @@ struct frame_place {
         int32_t number;
         uint32_t flags; /* O_CLOEXEC */
     } at[FRAME_BATCH];
+};
+
+/* A file at home, and what it is now (stat(2)). */
+struct frame_look {
+    char path[FRAME_PATH]; /* absolute */
+};
+struct frame_looked {
+    uint64_t dev, inode, size; /* bytes */
+    int64_t mtime, mtime_nsec;
+    uint64_t file_system; /* statfs(2): f_type */
+    uint32_t mode;
+    uint32_t padding;
 };
 
 struct frame_status {

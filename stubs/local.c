@@ -114,8 +114,8 @@ static enum where where_paths(const struct call *row, const long *args)
         if (row->args[i].kind != ARG_PATH || !args[i])
             continue;
         long size = remote_string(t->path, (const void *)args[i], sizeof t->path);
-        int ours =
-            size > 0 && t->path[0] == '/' && policy_of(remote.policy, t->path) == POLICY_LOCAL;
+        int ours = size > 0 && t->path[0] == '/' &&
+                   policy_of(hijack_params.policy, t->path) == POLICY_LOCAL;
         where |= ours ? HERE : HOME;
     }
     return where;
@@ -138,7 +138,7 @@ static int names_ours(const struct call *row, const long *args)
 int local_call(struct remote_call *call, const struct call *row, long number, const long *args,
                long *result)
 {
-    if (!*remote.policy)
+    if (!*hijack_params.policy)
         return 0;
     enum where where = where_paths(row, args);
     int ours = names_ours(row, args);

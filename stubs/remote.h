@@ -49,7 +49,6 @@ struct remote {
     uint64_t signalfds;    /* union of the masks of its signalfds, which are at home: bit s-1 */
     struct rlimit files;   /* RLIMIT_NOFILE as the program has set it: ours is as high as allowed */
     char executable[4096]; /* the program's file at home */
-    char policy[4096];     /* of files: lines, policy.h */
 };
 extern HIJACK_EXPORT struct remote remote;
 

@@ -121,6 +121,69 @@ warned() { grep -q "'[^']*$1[^']*' mapped, shared and writable, and the file is 
     finish
 }
 
+# write_back OPTION...: goes on away, where the file is written back, and nothing is said of it
+write_back() {
+    local said
+    said=$(wc -l <"$DIR/err")
+    away_restart --remote-io "$@"
+    not grep -q "mapped, shared and writable" <(tail -n +$((said + 1)) "$DIR/err")
+    said=$(in_file)
+    expect 0 gdb_hijack checkpoint "$PID" -o /home/here.ckpt || return 1
+    counts_beyond "$said" || complain "$(in_file) in the file, $said before"
+}
+
+is_last_in_file() { [ "$(in_file)" = "$(head -n 1 "$DIR/out")" ] || complain "$(in_file) in the file"; }
+
+@test "away: written back to the file, of which --io says that only the program uses it; to and fro" {
+    away_or_skip
+    away_use
+    start_target kept "$DIR"
+    hijack_for_away
+    leave_home
+    write_back --io "$DIR/*=buffer"
+    leave_away
+    go_home
+    wait_until counts_beyond "$(in_file)" # by itself, at home
+    grep -q "$DIR/kept" "/proc/$PID/maps"
+    leave_home
+    write_back --io kept=buffer
+    finish
+    is_last_in_file
+}
+
+@test "... and with what --io said at home" {
+    away_or_skip
+    away_use
+    start_target kept "$DIR"
+    hijack_for_away
+    expect 0 gdb_hijack -q --remote-io --io kept=buffer "$PID"
+    leave_home
+    write_back
+    leave_away
+    restart_ready --remote-io
+    finish
+    is_last_in_file
+}
+
+@test "... but not over what has been changed at home, or is there no more" {
+    away_or_skip
+    away_use
+    start_target kept "$DIR"
+    hijack_for_away
+    leave_home
+    as cp "$DIR/job.ckpt" "$AWAY_HOME/job.ckpt"
+    as sh -c "printf '\0\0\0\0' | dd of='$DIR/kept' bs=4096 seek=1 conv=notrunc status=none"
+    expect 1 away_run gdb-hijack restart --remote-io --io kept=buffer job.ckpt
+    [[ $errors == *"'$DIR/kept' mapped, shared and writable, which has, or may have, been changed at home"*--rollback-files* ]]
+    as mv "$DIR/kept" "$DIR/was"
+    expect 1 away_run gdb-hijack restart --remote-io --io kept=buffer --rollback-files job.ckpt
+    [[ $errors == *"'$DIR/kept' mapped, shared and writable, to be written back"*"No such file"* ]]
+    as mv "$DIR/was" "$DIR/kept"
+    write_back --io kept=buffer --rollback-files
+    finish
+    is_last_in_file
+}
+
 @test "as JSON: the warning is one of the image's" {
     start_kept
     checkpoint --portable --json

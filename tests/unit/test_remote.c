@@ -396,6 +396,40 @@ static void a_starter_that_gives_up_leaves_all_as_it_was(void **state)
     wait_for_the_end();
 }
 
+static int look(struct client *c, const char *path, struct frame_looked *looked)
+{
+    static struct frame_look asked;
+    snprintf(asked.path, sizeof asked.path, "%s", path);
+    int status = ask(c, FRAME_LOOK, &asked, sizeof asked);
+    CHECK(c->answer.header.length == (status ? 0 : sizeof *looked));
+    memcpy(looked, c->answer.payload, status ? 0 : sizeof *looked);
+    return status;
+}
+
+static void looks(void)
+{
+    struct client *c = connect_as(FRAME_STARTER);
+    struct frame_looked now;
+    struct stat st;
+    CHECK(look(c, file, &now) == 0);
+    CHECK(stat(file, &st) == 0);
+    CHECK(now.dev == st.st_dev && now.inode == st.st_ino && now.mode == st.st_mode);
+    CHECK(now.size == (uint64_t)st.st_size && now.mtime == st.st_mtim.tv_sec);
+    CHECK(now.mtime_nsec == st.st_mtim.tv_nsec);
+    CHECK(look(c, "/no/such/file", &now) == -ENOENT);
+    CHECK(look(c, "relative", &now) == -EINVAL);
+    CHECK(ask(connect_as(FRAME_TOOL), FRAME_LOOK, &now, sizeof now) == -EACCES);
+}
+
+static void a_starter_looks_at_a_file_at_home(void **state)
+{
+    (void)state;
+    run(leaves);
+    run(looks);
+    run(goes_on_at_home);
+    wait_for_the_end();
+}
+
 static void takes_home(void)
 {
     struct frame_offer o;
@@ -502,6 +536,7 @@ int main(void)
         cmocka_unit_test(a_program_comes_back_to_the_executor_it_left),
         cmocka_unit_test(a_program_comes_home_from_the_executor),
         cmocka_unit_test(a_starter_that_gives_up_leaves_all_as_it_was),
+        cmocka_unit_test(a_starter_looks_at_a_file_at_home),
         cmocka_unit_test(a_program_takes_its_descriptors_home),
         cmocka_unit_test(calls_are_told_to_a_tool),
         cmocka_unit_test(status_counts_calls_and_refusals),
