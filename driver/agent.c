@@ -227,8 +227,9 @@ int agent_peek(pid_t pid, const char *name, void *to, size_t size)
 
 static int peek_params(pid_t pid, struct hijack_params *params)
 {
-    int code = agent_peek(pid, "hijack_params", params, sizeof *params);
-    return code < 0 ? code : params->version == HIJACK_AGENT_VERSION ? 0 : -EPROTO;
+    int code = agent_peek(pid, "hijack_params", params, offsetof(struct hijack_params, policy));
+    bool known = params->version >= HIJACK_AGENT_OLDEST && params->version <= HIJACK_AGENT_VERSION;
+    return code < 0 ? code : known ? 0 : -EPROTO;
 }
 
 int agent_find_shadow(pid_t pid, struct control *c, struct control_status *status)

@@ -413,15 +413,24 @@ static void follow_policy(void)
 /* Files that were mapped at home, and of which only this program is a user. */
 static void write_back_mapped(void)
 {
+    static struct stat st;
     for (uint32_t i = 0; i < hijack_params.mapped_count; i++) {
         const struct hijack_mapped *m = &hijack_params.mapped[i];
         uint64_t mask = REMOTE_ALL;
         struct remote_call call = {.mask = &mask};
-        long fd = at_home(SYS_open, (long)(hijack_params.mapped_paths + m->path),
-                          O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
+        long fd =
+            at_home(SYS_open, (long)(hijack_params.mapped_paths + m->path), O_RDWR | O_CLOEXEC, 0);
+        const struct shared_file file = {.dev = m->dev,
+                                         .inode = m->inode,
+                                         .fd = fd,
+                                         .sole = (m->flags & HIJACK_MAPPED_SOLE) != 0,
+                                         .written = (m->flags & HIJACK_MAPPED_WRITTEN) != 0,
+                                         .one_memory = 1};
         if (fd < 0)
             continue;
-        shared_add(&call, m->start, m->length, fd, (long)m->offset, m->protection, 1);
+        if (at_home(SYS_fstat, fd, (long)&st, 0) == 0 && st.st_dev == m->dev &&
+            st.st_ino == m->inode)
+            shared_add(&call, m->start, m->length, &file, (long)m->offset, m->protection);
         at_home(SYS_close, fd, 0, 0);
     }
     hijack_params.mapped_count = 0;

@@ -23,7 +23,7 @@
 #include <time.h>
 
 #define IMAGE_MAGIC       0x4b434a4849ULL /* "IHJCK" */
-#define IMAGE_VERSION     8
+#define IMAGE_VERSION     9
 #define IMAGE_OLDEST      6 /* read as well: of its terminals it has no window size */
 #define IMAGE_OWNER       "HIJACK"
 #define IMAGE_PAGE        4096ULL

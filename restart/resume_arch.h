@@ -18,6 +18,7 @@ struct resume_futex {
     int waits;      /* for the word to change, or for the lock that it is; or tries to get that */
     int inherits;   /* a priority inheriting lock: the kernel writes and reads who owns it */
     int limited;    /* in time */
+    int certain;    /* right behind a call, its number may be gone: then it may have been another */
 };
 int resume_arch_futex(const ucontext_t *frame, struct resume_futex *futex);
 /* Does it issue a system call, or has it just done so? */

@@ -91,7 +91,6 @@ void resume_set_id(struct image_thread *t)
     if (t->now == t->tid)
         return;
     change_record(t);
-    change_robust(t);
 }
 
 int32_t resume_thread_now(int32_t then)
@@ -212,14 +211,17 @@ static void note(uint64_t object, uint32_t offset, int32_t then, int32_t now)
  */
 static void note_inherited(const struct image_thread *t)
 {
+    const ucontext_t *frame = program_frame(t);
     struct resume_futex futex;
     uint32_t word;
-    if (resume_arch_futex(program_frame(t), &futex) && futex.inherits &&
+    if (resume_arch_futex(frame, &futex) && futex.inherits &&
+        (futex.certain || entry_is_lock(ckpt_arch_counter(frame))) &&
         resume_peek(futex.word, &word, sizeof word) && (int32_t)(word & FUTEX_TID_MASK) == t->tid)
         note(futex.word, 0, t->tid, t->now);
 }
 
-/* First all is noted, while no word is changed: a new id may be another thread's old one. */
+/* First all is noted, as long as there is room, and no lock changed: the main thread's new id may
+ * be another thread's old one. */
 void resume_owners(const struct resume_owner *found, uint64_t count)
 {
     owners_renumber(resume_thread_now);
@@ -228,6 +230,9 @@ void resume_owners(const struct resume_owner *found, uint64_t count)
     for (const struct resume_owner *o = found; o < found + count; o++)
         note(o->address - o->offset, o->offset, o->then, resume_thread_now(o->then));
     owners_drop();
+    for (unsigned i = 0; i < p->thread_count; i++)
+        if (resume_thread_at(i)->now != resume_thread_at(i)->tid)
+            change_robust(resume_thread_at(i));
     for (unsigned i = 0; i < p->thread_count; i++)
         settle_thread(resume_thread_at(i));
     if (owners.count)

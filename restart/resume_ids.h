@@ -1,11 +1,11 @@
 /*
  * resume_ids.h - the program's threads have other ids than before, and libc must know.
  *
- * Where it is certain, an id is changed: each thread changes its own where libc keeps it, and in
- * the robust mutexes that it holds, by its list of them (resume_set_id()). What only looks like a
- * lock that is held is written down for when it is used (resume_owners(), stubs/owners.h); so is a
- * wait for a mutex in which libc has read the id before, where it cannot be told what of the stack
- * it is.
+ * Where it is certain, an id is changed: each thread changes its own where libc keeps it
+ * (resume_set_id()). When all have theirs, resume_owners() changes those in the robust mutexes that
+ * threads hold, by their lists of them. What only looks like a lock that is held is written down
+ * for when it is used (stubs/owners.h); so is a wait for a mutex in which libc has read the id
+ * before, where it cannot be told what of the stack it is.
  */
 #ifndef RESTART_RESUME_IDS_H
 #define RESTART_RESUME_IDS_H

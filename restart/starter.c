@@ -188,6 +188,8 @@ static int restart(struct image *image, const struct options *o)
                                      .params = image->params,
                                      .keep = kept,
                                      .keep_count = 1};
+    if (image->params_size < sizeof *image->params)
+        *image->params->policy = '\0'; /* was that of an earlier restart alone */
     image->accept_changed = o->accept_changed;
     image->accept_clocks = o->accept_clocks;
     image->rollback = o->rollback;

@@ -96,8 +96,7 @@ static bool is_gone(const struct image *image, const struct image_map *m)
     return !image->accept_changed && is_another(file_of(image, m), &st);
 }
 
-/* Room for the contents until they are put back. A mapping that cannot be written to shows what the
- * others put there. */
+/* Room for the contents until they are put back. */
 static int set_aside(struct image *image, const struct image_map *m)
 {
     int result = check_alone(image, m);
@@ -115,8 +114,8 @@ static int set_aside(struct image *image, const struct image_map *m)
 static int map_file(struct image *image, struct image_map *m, int fd, void **at)
 {
     int result = files_compare(image, m, fd);
-    if (result == -ESTALE && image->rollback && m->flags & IMAGE_MAYWRITE)
-        result = set_aside(image, m);
+    if (result == -ESTALE && image->rollback) /* one only read shows what the others put there */
+        result = m->flags & IMAGE_MAYWRITE ? set_aside(image, m) : 0;
     if (result)
         return result;
     if (!image->aside[m - image->maps])

@@ -24,44 +24,49 @@ static const char *path_of(const struct image *image, const struct image_map *m)
     return image_string(image, file_of(image, m)->path);
 }
 
+/* All mappings of such a file are one memory, also those that cannot be written to. */
 static bool is_candidate(const struct image *image, const struct image_map *m, const char *policy)
 {
-    return m->kind == IMAGE_FILE && m->flags & IMAGE_KEPT && m->flags & IMAGE_MAYWRITE &&
+    return m->kind == IMAGE_FILE && m->flags & IMAGE_KEPT &&
            policy_of(policy, path_of(image, m)) == POLICY_BUFFER;
 }
 
 /* --- is it the file that it was? --- */
 
+static int refuse(struct image *image, const struct image_map *m, const char *why)
+{
+    return image_fail(
+        image, -ESTALE,
+        "the program has '%s' mapped, shared and writable, to be written back (--io), "
+        "and at home %s",
+        path_of(image, m), why);
+}
+
+/* As when it is mapped at home, but that it cannot be taken as it is (--accept-changed-files): what
+ * the memory shows is the image's. */
 static int compare(struct image *image, const struct image_map *m, const struct frame_looked *now)
 {
     const struct image_file *f = file_of(image, m);
-    const bool as_it_was = now->size == f->size && now->mtime == f->mtime &&
-                           now->mtime_nsec == f->mtime_nsec &&
-                           !files_show_no_change(m, now->file_system);
     if (!S_ISREG(now->mode))
-        return image_fail(image, -ESTALE,
-                          "the program has '%s' mapped, shared and writable, which is no regular "
-                          "file at home any more",
-                          path_of(image, m));
-    if (as_it_was || image->accept_changed || image->rollback)
+        return refuse(image, m, "that is no regular file any more");
+    if (now->size != f->size)
+        return refuse(image, m,
+                      "it has another size since the image was made; put the old file "
+                      "back");
+    if ((now->mtime == f->mtime && now->mtime_nsec == f->mtime_nsec &&
+         !files_show_no_change(m, now->file_system)) ||
+        image->rollback)
         return 0;
-    return image_fail(image, -ESTALE,
-                      "the program has '%s' mapped, shared and writable, which has, or may have, "
-                      "been changed at home since the image was made, and --io says that only the "
-                      "program uses it; with --rollback-files it writes what it had over what is "
-                      "there",
-                      path_of(image, m));
+    return refuse(image, m,
+                  "it has, or may have, been changed since the image was made; "
+                  "--rollback-files puts its contents back");
 }
 
-static int check(struct image *image, struct starter_fds *fds, const struct image_map *m)
+static int check(struct image *image, struct starter_fds *fds, const struct image_map *m,
+                 struct frame_looked *now)
 {
-    struct frame_looked now;
-    int error = starter_fds_look(fds, path_of(image, m), &now);
-    return error ? image_fail(image, error,
-                              "the program has '%s' mapped, shared and writable, to be written "
-                              "back (--io), and it cannot be at home: %s",
-                              path_of(image, m), strerror(-error))
-                 : compare(image, m, &now);
+    int error = starter_fds_look(fds, path_of(image, m), now);
+    return error ? refuse(image, m, strerror(-error)) : compare(image, m, now);
 }
 
 /* --- what the program is told --- */
@@ -75,14 +80,24 @@ static int no_room(struct image *image)
 }
 
 /* Adjacent mappings of a file name it twice; there is room. */
-static int tell(struct image *image, const struct image_map *m, size_t *paths)
+static int tell(struct image *image, const struct image_map *m, const struct frame_looked *now,
+                size_t *paths)
 {
     struct hijack_params *params = image->params;
     const size_t size = strlen(path_of(image, m)) + 1;
     if (params->mapped_count == HIJACK_MAPPED || size > sizeof params->mapped_paths - *paths)
         return no_room(image);
-    params->mapped[params->mapped_count++] =
-        (struct hijack_mapped){m->start, m->end - m->start, m->offset, m->prot, (uint32_t)*paths};
+    const uint32_t sole = m->flags & IMAGE_MAYWRITE ? HIJACK_MAPPED_SOLE : 0;
+    params->mapped[params->mapped_count++] = (struct hijack_mapped){
+        .start = m->start,
+        .length = m->end - m->start,
+        .offset = m->offset,
+        .dev = now->dev,
+        .inode = now->inode,
+        .protection = m->prot,
+        .path = (uint32_t)*paths,
+        .flags = sole | (sole && image->rollback ? HIJACK_MAPPED_WRITTEN : 0),
+    };
     memcpy(params->mapped_paths + *paths, path_of(image, m), size);
     *paths += size;
     return 0;
@@ -91,6 +106,7 @@ static int tell(struct image *image, const struct image_map *m, size_t *paths)
 int mapped_check(struct image *image, struct starter_fds *fds, const char *policy)
 {
     const char *holds = policy ? policy : image->params->policy;
+    struct frame_looked now;
     size_t paths = 0;
     int result = 0;
     image->params->mapped_count = 0;
@@ -98,8 +114,8 @@ int mapped_check(struct image *image, struct starter_fds *fds, const char *polic
         return 0; /* a program of an older gdb-hijack, which cannot be told */
     for (const struct image_map *m = image->maps; m < image->maps + image->map_count && !result;
          m++)
-        if (is_candidate(image, m, holds) && !(result = check(image, fds, m)))
-            result = tell(image, m, &paths);
+        if (is_candidate(image, m, holds) && !(result = check(image, fds, m, &now)))
+            result = tell(image, m, &now, &paths);
     return result;
 }
 

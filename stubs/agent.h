@@ -16,7 +16,8 @@
 
 #include <stdint.h>
 
-#define HIJACK_AGENT_VERSION 3
+#define HIJACK_AGENT_VERSION 4
+#define HIJACK_AGENT_OLDEST  2 /* whose hijack_params are known, too, up to the policy */
 #define HIJACK_PATH_MAX      4096
 #define HIJACK_BUFFERED      1024 /* descriptors with higher numbers never are (stubs/behind.h) */
 #define HIJACK_EXPORT        __attribute__((visibility("default")))
@@ -24,12 +25,17 @@
 #define HIJACK_MAPPED        64   /* mappings that are written back (stubs/shared.h), ... */
 #define HIJACK_MAPPED_PATHS  8192 /* ... and bytes of their files' paths */
 
-/* Memory that stands for a part of a file, shared. */
+/* Memory that stands for a part of a file, shared; all of the same file are one memory. */
+#define HIJACK_MAPPED_SOLE    1u /* may be written to */
+#define HIJACK_MAPPED_WRITTEN 2u /* is to be written to the file as it is */
 struct hijack_mapped {
     uint64_t start, length; /* bytes */
     uint64_t offset;        /* in the file */
+    uint64_t dev, inode;    /* of the file at home */
     uint32_t protection;    /* PROT_* */
     uint32_t path;          /* where in hijack_params.mapped_paths the file's begins */
+    uint32_t flags;         /* HIJACK_MAPPED_SOLE... */
+    uint32_t padding;
 };
 
 /* Written by the driver before the first call, read-only for the agent afterwards except for the

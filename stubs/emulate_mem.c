@@ -24,8 +24,13 @@
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
+struct file {
+    uint64_t dev, inode;
+    size_t size;
+};
+
 /* What the caller of mmap() is told of a descriptor that cannot be mapped (mmap(2)). */
-static long check_file(struct remote_call *call, long fd, size_t *size)
+static long check_file(struct remote_call *call, long fd, struct file *file)
 {
     struct remote_thread *t = remote_thread();
     if (!t)
@@ -36,7 +41,7 @@ static long check_file(struct remote_call *call, long fd, size_t *size)
         return result;
     if (!S_ISREG(t->stat.st_mode))
         return -ENODEV;
-    *size = (size_t)t->stat.st_size;
+    *file = (struct file){t->stat.st_dev, t->stat.st_ino, (size_t)t->stat.st_size};
     result = remote_forward(call, SYS_fcntl, fcntl);
     return result >= 0 && (result & O_ACCMODE) == O_WRONLY ? -EACCES : result < 0 ? result : 0;
 }
@@ -110,19 +115,23 @@ static long map_copy(struct remote_call *call, size_t file_size)
 
 /* A shared mapping, which is written back when the file is open for writing and the program its
  * only user. */
-static long map_shared(struct remote_call *call, size_t file_size)
+static long map_shared(struct remote_call *call, const struct file *file)
 {
     const long *a = call->args;
     const long flags[CALL_ARGS] = {a[4], F_GETFL};
     int writable = (remote_forward(call, SYS_fcntl, flags) & O_ACCMODE) == O_RDWR;
     int sole = writable && behind_is_sole(a[4]);
+    const struct shared_file shared = {
+        .dev = file->dev, .inode = file->inode, .fd = writable ? a[4] : -1, .sole = sole};
     if (a[2] & PROT_WRITE && !sole)
         return writable ? -ENODEV : -EACCES;
-    long at = map_copy(call, file_size);
+    if (shared_differs(&shared, a[3] & MAP_FIXED ? (uintptr_t)a[0] : 0, pages(a[1]), a[5], a[2]))
+        return -ENODEV;
+    shared_write_back(call, 0, SIZE_MAX); /* it may be what is read now */
+    long at = map_copy(call, file->size);
     if (raw_failed(at))
         return at;
-    long error =
-        shared_add(call, (uintptr_t)at, pages(a[1]), writable ? a[4] : -1, a[5], a[2], sole);
+    long error = shared_add(call, (uintptr_t)at, pages(a[1]), &shared, a[5], a[2]);
     if (error)
         raw(SYS_munmap, at, pages(a[1]));
     return error ? error : at;
@@ -138,16 +147,16 @@ static long map_here(struct remote_call *call)
 long emulate_mmap(struct remote_call *call)
 {
     const long *a = call->args;
-    size_t size = 0;
+    struct file file = {0};
     if (a[3] & MAP_ANONYMOUS || local_has(a[4]))
         return map_here(call);
     if (a[1] == 0 || !(a[3] & MAP_TYPE) || (a[3] & MAP_TYPE) > MAP_SHARED_VALIDATE ||
         a[5] & (long)(PAGE - 1) || (a[3] & MAP_FIXED && a[0] & (long)(PAGE - 1)))
         return -EINVAL;
-    long error = check_file(call, a[4], &size);
+    long error = check_file(call, a[4], &file);
     if (error)
         return error;
-    return (a[3] & MAP_TYPE) == MAP_PRIVATE ? map_copy(call, size) : map_shared(call, size);
+    return (a[3] & MAP_TYPE) == MAP_PRIVATE ? map_copy(call, file.size) : map_shared(call, &file);
 }
 
 long emulate_munmap(struct remote_call *call)
@@ -177,6 +186,8 @@ long emulate_mremap(struct remote_call *call)
     size_t old = pages(a[1]), new = pages(a[2]);
     if (!is_range(a[0], a[1]) || !is_range(a[0], a[2]))
         return remote_local(call, call->number, a);
+    if (new > old && shared_grows_over((uintptr_t)a[0], old, new))
+        return -ENOMEM;
     long error = shared_split(call, (uintptr_t)a[0], old);
     if (!error && new < old)
         error = shared_split(call, (uintptr_t)a[0] + new, old - new);
@@ -184,7 +195,10 @@ long emulate_mremap(struct remote_call *call)
         error = leave_place(call, a[4], a[2]);
     if (error)
         return error;
-    shared_write_back(call, (uintptr_t)a[0], old);
+    if (new > old) /* the new part may be what another one has */
+        shared_write_back(call, 0, SIZE_MAX);
+    else
+        shared_write_back(call, (uintptr_t)a[0], old);
     long to = remote_local(call, call->number, a);
     if (raw_failed(to))
         return to;

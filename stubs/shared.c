@@ -18,10 +18,13 @@ struct shared {
     uintptr_t start;
     size_t length; /* 0: a free entry */
     long offset;
+    uint64_t dev, inode;
     int fd; /* at home; -1: none */
     int protection;
-    int sole;    /* may be written to, and is written back: only the program uses the file */
-    int written; /* it may have been, since it was mapped */
+    int sole;       /* may be written to, and is written back: only the program uses the file */
+    int written;    /* it may have been, since it was mapped */
+    int one_memory; /* shared_file */
+    int failed;     /* the last time that it was to be written back */
 };
 
 static struct shared maps[MAPS];
@@ -139,16 +142,19 @@ static long add(struct remote_call *call, struct shared map, long fd)
     return error;
 }
 
-long shared_add(struct remote_call *call, uintptr_t start, size_t length, long fd, long offset,
-                long protection, int sole)
+long shared_add(struct remote_call *call, uintptr_t start, size_t length,
+                const struct shared_file *file, long offset, long protection)
 {
     const struct shared map = {.start = start,
                                .length = length,
                                .offset = offset,
+                               .dev = file->dev,
+                               .inode = file->inode,
                                .protection = (int)protection,
-                               .sole = sole,
-                               .written = (protection & PROT_WRITE) != 0};
-    return add(call, map, fd);
+                               .sole = file->sole,
+                               .written = file->written || protection & PROT_WRITE,
+                               .one_memory = file->one_memory};
+    return add(call, map, file->fd);
 }
 
 static uintptr_t end_of(uintptr_t start, size_t length)
@@ -205,13 +211,81 @@ int shared_has(uintptr_t start, size_t length)
     return has;
 }
 
+/* --- the same pages of a file, twice --- */
+
+static int is_same_file(const struct shared *a, const struct shared *b)
+{
+    return a->dev == b->dev && a->inode == b->inode;
+}
+
+/* What of it lies in [start, end). */
+static struct shared part_of(const struct shared *m, uintptr_t start, uintptr_t end)
+{
+    struct shared part = *m;
+    const uintptr_t last = m->start + m->length, to = end < last ? end : last;
+    part.start = start > m->start ? start : m->start;
+    part.offset += (long)(part.start - m->start);
+    part.length = to > part.start ? to - part.start : 0;
+    return part;
+}
+
+/* Are there pages of a file that both show, and one of them alone when they are written to? */
+static int differ(const struct shared *a, const struct shared *b)
+{
+    return a->length && b->length && is_same_file(a, b) && !(a->one_memory && b->one_memory) &&
+           (a->protection | b->protection) & PROT_WRITE &&
+           a->offset < b->offset + (long)b->length && b->offset < a->offset + (long)a->length;
+}
+
+/* With what does not lie in [start, end). */
+static int differs_from_others(const struct shared *new, uintptr_t start, uintptr_t end)
+{
+    int found = 0;
+    for (const struct shared *m = maps; m < maps + MAPS; m++) {
+        const struct shared before = part_of(m, 0, start);
+        const struct shared behind = part_of(m, end, UINTPTR_MAX);
+        found |= differ(new, &before) || differ(new, &behind);
+    }
+    return found;
+}
+
+int shared_differs(const struct shared_file *file, uintptr_t instead, size_t length, long offset,
+                   long protection)
+{
+    const struct shared new = {.length = length,
+                               .offset = offset,
+                               .dev = file->dev,
+                               .inode = file->inode,
+                               .protection = (int)protection};
+    return differs_from_others(&new, instead, instead ? end_of(instead, length) : 0);
+}
+
+int shared_grows_over(uintptr_t start, size_t old, size_t new)
+{
+    int found = 0;
+    for (const struct shared *m = maps; m < maps + MAPS; m++) {
+        struct shared grown = *m;
+        grown.length += new - old;
+        found |= m->length && m->start + m->length == start + old &&
+                 differs_from_others(&grown, start, start + old);
+    }
+    return found;
+}
+
 int shared_may_be_written(uintptr_t start, size_t length)
 {
     int may = 1;
-    for (int i = 0; i < MAPS; i++)
-        may &= maps[i].sole || !overlaps(&maps[i], start, end_of(start, length));
+    for (const struct shared *m = maps; m < maps + MAPS; m++) {
+        if (!overlaps(m, start, end_of(start, length)))
+            continue;
+        struct shared part = part_of(m, start, end_of(start, length));
+        part.protection |= PROT_WRITE;
+        may &= m->sole && !differs_from_others(&part, part.start, part.start + part.length);
+    }
     return may;
 }
+
+/* --- what becomes of mappings --- */
 
 void shared_protect(uintptr_t start, size_t length, long protection)
 {
@@ -245,11 +319,20 @@ int shared_grown(uintptr_t start, size_t old, size_t new, long *offset, long *pr
 
 /* --- writing back --- */
 
-static size_t file_size(struct remote_call *call, int fd)
+/* Its bytes, or -errno. */
+static long file_size(struct remote_call *call, int fd)
 {
     struct remote_thread *t = remote_thread();
     const long args[CALL_ARGS] = {fd, t ? (long)&t->stat : 0};
-    return t && remote_forward(call, SYS_fstat, args) == 0 ? (size_t)t->stat.st_size : 0;
+    long error = t ? remote_forward(call, SYS_fstat, args) : -ENOMEM;
+    return error ? error : t->stat.st_size;
+}
+
+/* Of a mapping, what lies in a file of that size. */
+static size_t bytes_in_file(const struct shared *m, long size)
+{
+    size_t in_file = size > m->offset ? (size_t)(size - m->offset) : 0;
+    return in_file < m->length ? in_file : m->length;
 }
 
 /* A file system that is full, or a limit, takes a part first and fails then. What the program
@@ -275,12 +358,10 @@ static long write_piece(struct remote_call *call, const struct shared *m, size_t
 static long write_map(struct remote_call *call, const struct shared *m, uintptr_t start,
                       uintptr_t end)
 {
-    size_t size = file_size(call, m->fd), first = start > m->start ? start - m->start : 0;
-    size_t last = end < m->start + m->length ? end - m->start : m->length;
-    size_t in_file = size > (size_t)m->offset ? size - (size_t)m->offset : 0;
-    long error = 0;
-    if (last > in_file)
-        last = in_file;
+    long size = file_size(call, m->fd), error = size < 0 ? size : 0;
+    size_t first = start > m->start ? start - m->start : 0, last = bytes_in_file(m, size);
+    if (end < m->start + last)
+        last = end - m->start;
     for (size_t at = first; at < last && !error; at += PIECE)
         error = write_piece(call, m, at, last - at < PIECE ? last - at : PIECE);
     return error;
@@ -293,13 +374,27 @@ long shared_write_back(struct remote_call *call, uintptr_t start, size_t length)
     call->quiet = 1; /* to write to memory raises no SIGXFSZ */
     for (int i = 0; i < MAPS; i++) {
         struct shared m = maps[i];
-        long error = m.sole && m.written && overlaps(&m, start, end_of(start, length))
-                         ? write_map(call, &m, start, end_of(start, length))
-                         : 0;
+        if (!m.sole || !m.written || !overlaps(&m, start, end_of(start, length)))
+            continue;
+        long error = write_map(call, &m, start, end_of(start, length));
+        if (error || (start <= m.start && end_of(start, length) >= m.start + m.length))
+            maps[i].failed = error != 0;
         first = first ? first : error;
     }
     call->quiet = quiet;
     return first;
+}
+
+/* --- at home again --- */
+
+/* What could not be written back from there: here, perhaps. */
+static int write_here(const struct shared *m)
+{
+    struct stat st;
+    size_t size = raw(SYS_fstat, m->fd, &st) ? 0 : bytes_in_file(m, st.st_size), done = 0;
+    for (long n = 1; done < size && n > 0; done += n > 0 ? (size_t)n : 0)
+        n = raw(SYS_pwrite64, m->fd, m->start + done, size - done, m->offset + (long)done);
+    return size && done == size;
 }
 
 void shared_come_home(void)
@@ -310,7 +405,9 @@ void shared_come_home(void)
             m->length = 0;
             continue;
         }
-        raw(SYS_mmap, m->start, m->length, m->protection, MAP_SHARED | MAP_FIXED, m->fd, m->offset);
+        if (!m->failed || write_here(m))
+            raw(SYS_mmap, m->start, m->length, m->protection, MAP_SHARED | MAP_FIXED, m->fd,
+                m->offset);
         raw(SYS_close, m->fd);
         m->length = 0;
     }

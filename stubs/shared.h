@@ -6,7 +6,11 @@
  * written back whole, by pwrite, up to the file's end: at msync, munmap, mremap, the program's end
  * and a checkpoint. Others are a copy, which mprotect() makes writable never (EACCES). A file that
  * could be written is kept open at home, under a number from SHARED_FDS on if there may be so many;
- * the program cannot close it. When I/O comes home, real mappings take their place.
+ * the program cannot close it. When I/O comes home, real mappings take their place; but not of what
+ * could not be written back.
+ *
+ * A page of a file is there once where it can be written to. Mappings from before I/O was remote
+ * share theirs (one_memory); another mapping of the same pages is refused.
  *
  * Limit: what the program writes to the file by write(2) meanwhile is not in the mapping, and the
  * other way round until it is written back.
@@ -20,10 +24,22 @@
 
 #define SHARED_FDS 512
 
-/* A mapping at [start, start + length) now stands for the file; `fd` -1: which cannot be written.
- * `sole`: it is written back. 0 or -errno: then it does not. */
-long shared_add(struct remote_call *call, uintptr_t start, size_t length, long fd, long offset,
-                long protection, int sole);
+struct shared_file {
+    uint64_t dev, inode;
+    long fd;        /* -1: it cannot be written */
+    int sole;       /* only the program uses it: its mappings may be written to */
+    int written;    /* what is there now is not yet in the file */
+    int one_memory; /* what is written to one of those mappings is seen in the others */
+};
+
+/* A mapping at [start, start + length) now stands for the file. 0 or -errno: then it does not. */
+long shared_add(struct remote_call *call, uintptr_t start, size_t length,
+                const struct shared_file *file, long offset, long protection);
+
+/* Would a mapping of that part of the file show something else than one that is there? `instead`:
+ * the place where it replaces what is there; 0: it replaces nothing. */
+int shared_differs(const struct shared_file *file, uintptr_t instead, size_t length, long offset,
+                   long protection);
 
 /* Before a part of a mapping becomes other than the rest: no mapping lies on both sides of `start`
  * or of the end, after this. 0 or -errno. */
@@ -39,7 +55,7 @@ void shared_remove(struct remote_call *call, uintptr_t start, size_t length);
 /* Is [start, start + length) all of one? */
 int shared_has(uintptr_t start, size_t length);
 
-/* May mprotect() make it writable? */
+/* May mprotect() make it writable? Not what stands for a part that is mapped elsewhere, too. */
 int shared_may_be_written(uintptr_t start, size_t length);
 
 /* [start, start + length), split, has another protection. */
@@ -47,6 +63,9 @@ void shared_protect(uintptr_t start, size_t length, long protection);
 
 /* What was [from, from + length), split, is at `to` now. */
 void shared_moved(uintptr_t from, uintptr_t to, size_t length);
+
+/* Would a mapping [start, start + old) of `new` bytes show something else than another one? */
+int shared_grows_over(uintptr_t start, size_t old, size_t new);
 
 /* What was [start, start + old) has `new` bytes now: where that is a mapping of which the file is
  * held, its descriptor at home, and the offset of the new part; -1: it is not. */

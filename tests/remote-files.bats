@@ -217,11 +217,25 @@ while not os.path.exists("end"): time.sleep(0.01)'
 
 @test "a mapping for reading becomes one for writing: written back, or refused" { does protection; }
 @test "mappings unmapped in part, moved, grown, replaced" { does parts; }
+@test "what can be written to is not mapped twice" { does twice; }
 @test "the file of a mapping cannot be closed, nor does a limit stand in its way" { does held; }
 
 @test "what is written back in part only is an error" {
     small_file_system
     does full_mapping
+}
+
+@test "what cannot be written back is not lost when I/O comes home" {
+    small_file_system
+    start "$PYTHON" "$TESTS/remote_files.py" not_written
+    wait_until test -e "$DIR/ready"
+    hijack
+    buffered
+    as touch "$DIR/go"
+    wait_until test -e "$DIR/full"
+    expect 0 gdb_hijack -q --local-io "$PID"
+    as touch "$DIR/home"
+    ends_with 0
 }
 
 @test "a limit of the file's size that stands in the way is an error, no signal" { does limited; }

@@ -369,6 +369,36 @@ def parts():
     assert content("q.buf") == b"kept" + b"a" * (3 * PAGE - 4) + b"cut off" + b"a" * (PAGE - 7)
 
 
+def twice():
+    """The same pages are not mapped a second time while they can be written to by one mapping alone."""
+    at = mapping("t.buf")
+    poke(at + PAGE, b"hello")
+    f = os.open("t.buf", os.O_RDWR)
+    def again(protection, size, offset):
+        return libc_call(libc.mmap, 0, size, protection, mmap.MAP_SHARED, f, offset)
+
+    os.truncate("t.buf", 5 * PAGE)
+    behind = again(RW, PAGE, 4 * PAGE)
+    expect_error(errno.ENODEV, again, RW, PAGE, 0)
+    expect_error(errno.ENODEV, again, mmap.PROT_READ, 2 * PAGE, 3 * PAGE)
+    expect_error(errno.ENOMEM, libc_call, libc.mremap, at, 4 * PAGE, 5 * PAGE, 1)
+    libc_call(libc.mprotect, at, 4 * PAGE, mmap.PROT_READ)
+    second = again(mmap.PROT_READ, 2 * PAGE, 0)
+    assert ctypes.string_at(second + PAGE, 6) == b"helloa"
+    expect_error(errno.EACCES, libc_call, libc.mprotect, at, PAGE, RW)
+    libc_call(libc.mmap, second, 2 * PAGE, mmap.PROT_READ, mmap.MAP_SHARED | MAP_FIXED, f, PAGE)
+    assert ctypes.string_at(second, 6) == b"helloa"
+    libc_call(libc.mprotect, at + 3 * PAGE, PAGE, RW)
+    libc_call(libc.mmap, at + 3 * PAGE, PAGE, RW, mmap.MAP_SHARED | MAP_FIXED, f, 3 * PAGE)
+    libc_call(libc.mmap, second, 2 * PAGE, mmap.PROT_READ, mmap.MAP_SHARED | MAP_FIXED, f, 0)
+    libc_call(libc.mprotect, at + 2 * PAGE, 2 * PAGE, RW)
+    libc_call(libc.munmap, second, 2 * PAGE)
+    libc_call(libc.mprotect, at, 4 * PAGE, RW)
+    poke(at, b"bye"), poke(behind, b"end")
+    libc_call(libc.munmap, at, 4 * PAGE), libc_call(libc.munmap, behind, PAGE)
+    assert content("t.buf") == b"bye" + b"a" * (PAGE - 3) + b"hello" + b"a" * (3 * PAGE - 5) + b"end" + bytes(PAGE - 3)
+
+
 def held():
     """The file of a mapping is not closed by a program that closes all that it does not know; nor is
     there a limit in the way."""
@@ -381,6 +411,7 @@ def held():
         libc_call(libc.munmap, at, 4 * PAGE)
         libc_call(libc.msync, second, 4 * PAGE, 4)
         assert (content("h.buf")[:6], content("i.buf")[:6]) == (b"helloa", b"worlda")
+        libc_call(libc.munmap, second, 4 * PAGE)
         libc_call(libc.close_range, 3, 0xffffffff, 0)
     for limit in 512, 20:
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
@@ -403,6 +434,23 @@ def full_mapping():
     os.unlink("small/filler")
     libc_call(libc.msync, at, 64 * PAGE, 4)
     assert content("small/m.buf")[:5 * PAGE] == b"hello" * PAGE
+
+
+def not_written():
+    """What cannot be written back stays in memory when I/O comes home."""
+    at = mapping("small/m.buf", size=PAGE)
+    os.truncate("small/m.buf", 64 * PAGE)
+    libc_call(libc.munmap, at, PAGE)
+    f = os.open("small/m.buf", os.O_RDWR)
+    at = libc_call(libc.mmap, 0, 64 * PAGE, RW, mmap.MAP_SHARED, f, 0)
+    with open("small/filler", "wb", buffering=0) as filler:
+        expect_error(errno.ENOSPC, lambda: [filler.write(b"x" * PAGE) for _ in range(1000)])
+    poke(at + 32 * PAGE, b"hello")
+    with open("full", "w"):
+        pass
+    while not os.path.exists("home"):
+        time.sleep(0.01)
+    assert ctypes.string_at(at + 32 * PAGE, 6) == b"hello\0"
 
 
 def limited():

@@ -174,7 +174,12 @@ is_last_in_file() { [ "$(in_file)" = "$(head -n 1 "$DIR/out")" ] || complain "$(
     as cp "$DIR/job.ckpt" "$AWAY_HOME/job.ckpt"
     as sh -c "printf '\0\0\0\0' | dd of='$DIR/kept' bs=4096 seek=1 conv=notrunc status=none"
     expect 1 away_run gdb-hijack restart --remote-io --io kept=buffer job.ckpt
-    [[ $errors == *"'$DIR/kept' mapped, shared and writable, which has, or may have, been changed at home"*--rollback-files* ]]
+    [[ $errors == *"'$DIR/kept' mapped, shared and writable, to be written back"*"been changed"*--rollback-files* ]] || complain "$errors"
+    expect 1 away_run gdb-hijack restart --remote-io --io kept=buffer --accept-changed-files job.ckpt
+    as truncate -s +1 "$DIR/kept"
+    expect 1 away_run gdb-hijack restart --remote-io --io kept=buffer --rollback-files job.ckpt
+    [[ $errors == *"'$DIR/kept' mapped, shared and writable, to be written back"*"another size"* ]] || complain "$errors"
+    as truncate -s -1 "$DIR/kept"
     as mv "$DIR/kept" "$DIR/was"
     expect 1 away_run gdb-hijack restart --remote-io --io kept=buffer --rollback-files job.ckpt
     [[ $errors == *"'$DIR/kept' mapped, shared and writable, to be written back"*"No such file"* ]]

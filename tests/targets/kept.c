@@ -1,6 +1,7 @@
 /*
  * kept.c DIRECTORY [open | remove] - memory shared with a file that is not there, or another one,
- * after the restart. The file is mapped twice, and only its mappings are left (but for "open");
+ * after the restart. The file is mapped twice, once by a descriptor for reading, and only its
+ * mappings are left (but for "open");
  * with "remove" not even its name. A number in it is counted up; what is seen through both mappings
  * must be the number that the program counts itself. Its last value goes to the standard output.
  *
@@ -41,11 +42,13 @@ int main(int argc, char **argv)
     int ends[2];
     const char *how = argc > 2 ? argv[2] : "";
     snprintf(name, sizeof name, "%s/kept", argv[1]);
-    int fd = open(name, O_RDWR | O_CREAT | O_TRUNC, 0600);
-    if (fd < 0 || ftruncate(fd, PAGES * PAGE) || socketpair(AF_UNIX, SOCK_STREAM, 0, ends))
+    int fd = open(name, O_RDWR | O_CREAT | O_TRUNC, 0600), reader = open(name, O_RDONLY);
+    if (fd < 0 || reader < 0 || ftruncate(fd, PAGES * PAGE) ||
+        socketpair(AF_UNIX, SOCK_STREAM, 0, ends))
         cannot(name);
     close(ends[1]);
-    volatile uint32_t *one = map(fd, PROT_READ | PROT_WRITE, 0), *two = map(fd, PROT_READ, 1);
+    volatile uint32_t *one = map(fd, PROT_READ | PROT_WRITE, 0), *two = map(reader, PROT_READ, 1);
+    close(reader);
     if (strcmp(how, "open") != 0)
         close(fd);
     if (strcmp(how, "remove") == 0)

@@ -52,6 +52,7 @@ int resume_arch_futex(const ucontext_t *frame, struct resume_futex *futex)
         .inherits = command == FUTEX_LOCK_PI || command == FUTEX_LOCK_PI2 ||
                     command == FUTEX_TRYLOCK_PI || command == FUTEX_UNLOCK_PI,
         .limited = g[REG_R10] != 0,
+        .certain = g[REG_RAX] == SYS_futex, /* also in the net's frame, where it is the number */
     };
     futex->waits = futex->inherits ? command != FUTEX_UNLOCK_PI
                                    : command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET;
