@@ -125,13 +125,12 @@ static long map_shared(struct remote_call *call, const struct file *file)
         .dev = file->dev, .inode = file->inode, .fd = writable ? a[4] : -1, .sole = sole};
     if (a[2] & PROT_WRITE && !sole)
         return writable ? -ENODEV : -EACCES;
-    if (shared_differs(&shared, a[3] & MAP_FIXED ? (uintptr_t)a[0] : 0, pages(a[1]), a[5], a[2]))
-        return -ENODEV;
-    shared_write_back(call, 0, SIZE_MAX); /* it may be what is read now */
-    long at = map_copy(call, file->size);
+    const uintptr_t instead = a[3] & MAP_FIXED ? (uintptr_t)a[0] : 0;
+    long error = shared_prepare(call, &shared, instead, pages(a[1]), a[5], a[2]);
+    long at = error ? error : map_copy(call, file->size);
     if (raw_failed(at))
         return at;
-    long error = shared_add(call, (uintptr_t)at, pages(a[1]), &shared, a[5], a[2]);
+    error = shared_add(call, (uintptr_t)at, pages(a[1]), &shared, a[5], a[2]);
     if (error)
         raw(SYS_munmap, at, pages(a[1]));
     return error ? error : at;
@@ -186,19 +185,16 @@ long emulate_mremap(struct remote_call *call)
     size_t old = pages(a[1]), new = pages(a[2]);
     if (!is_range(a[0], a[1]) || !is_range(a[0], a[2]))
         return remote_local(call, call->number, a);
-    if (new > old && shared_grows_over((uintptr_t)a[0], old, new))
-        return -ENOMEM;
-    long error = shared_split(call, (uintptr_t)a[0], old);
+    long error = new > old ? shared_prepare_growth(call, (uintptr_t)a[0], old, new) : 0;
+    if (!error)
+        error = shared_split(call, (uintptr_t)a[0], old);
     if (!error && new < old)
         error = shared_split(call, (uintptr_t)a[0] + new, old - new);
     if (!error && a[3] & MREMAP_FIXED)
         error = leave_place(call, a[4], a[2]);
     if (error)
         return error;
-    if (new > old) /* the new part may be what another one has */
-        shared_write_back(call, 0, SIZE_MAX);
-    else
-        shared_write_back(call, (uintptr_t)a[0], old);
+    shared_write_back(call, (uintptr_t)a[0], old);
     long to = remote_local(call, call->number, a);
     if (raw_failed(to))
         return to;

@@ -249,29 +249,6 @@ static int differs_from_others(const struct shared *new, uintptr_t start, uintpt
     return found;
 }
 
-int shared_differs(const struct shared_file *file, uintptr_t instead, size_t length, long offset,
-                   long protection)
-{
-    const struct shared new = {.length = length,
-                               .offset = offset,
-                               .dev = file->dev,
-                               .inode = file->inode,
-                               .protection = (int)protection};
-    return differs_from_others(&new, instead, instead ? end_of(instead, length) : 0);
-}
-
-int shared_grows_over(uintptr_t start, size_t old, size_t new)
-{
-    int found = 0;
-    for (const struct shared *m = maps; m < maps + MAPS; m++) {
-        struct shared grown = *m;
-        grown.length += new - old;
-        found |= m->length && m->start + m->length == start + old &&
-                 differs_from_others(&grown, start, start + old);
-    }
-    return found;
-}
-
 int shared_may_be_written(uintptr_t start, size_t length)
 {
     int may = 1;
@@ -367,22 +344,57 @@ static long write_map(struct remote_call *call, const struct shared *m, uintptr_
     return error;
 }
 
-long shared_write_back(struct remote_call *call, uintptr_t start, size_t length)
+/* What of [start, end) is a mapping `of` that file; NULL: of any. */
+static long write_back(struct remote_call *call, uintptr_t start, uintptr_t end,
+                       const struct shared *of)
 {
     long first = 0;
     int quiet = call->quiet;
     call->quiet = 1; /* to write to memory raises no SIGXFSZ */
     for (int i = 0; i < MAPS; i++) {
         struct shared m = maps[i];
-        if (!m.sole || !m.written || !overlaps(&m, start, end_of(start, length)))
+        if (!m.sole || !m.written || !overlaps(&m, start, end) || (of && !is_same_file(&m, of)))
             continue;
-        long error = write_map(call, &m, start, end_of(start, length));
-        if (error || (start <= m.start && end_of(start, length) >= m.start + m.length))
+        long error = write_map(call, &m, start, end);
+        if (error || (start <= m.start && end >= m.start + m.length))
             maps[i].failed = error != 0;
         first = first ? first : error;
     }
     call->quiet = quiet;
     return first;
+}
+
+long shared_write_back(struct remote_call *call, uintptr_t start, size_t length)
+{
+    return write_back(call, start, end_of(start, length), NULL);
+}
+
+long shared_prepare(struct remote_call *call, const struct shared_file *file, uintptr_t instead,
+                    size_t length, long offset, long protection)
+{
+    const struct shared new = {.length = length,
+                               .offset = offset,
+                               .dev = file->dev,
+                               .inode = file->inode,
+                               .protection = (int)protection};
+    if (differs_from_others(&new, instead, instead ? end_of(instead, length) : 0))
+        return -ENODEV;
+    write_back(call, 0, UINTPTR_MAX, &new);
+    return 0;
+}
+
+long shared_prepare_growth(struct remote_call *call, uintptr_t start, size_t old, size_t new)
+{
+    for (int i = 0; i < MAPS; i++) {
+        struct shared grown = maps[i];
+        if (!grown.length || grown.start + grown.length != start + old)
+            continue;
+        grown.length += new - old;
+        if (differs_from_others(&grown, start, start + old))
+            return -ENOMEM;
+        write_back(call, 0, UINTPTR_MAX, &grown);
+    }
+    return 0;
 }
 
 /* --- at home again --- */

@@ -36,10 +36,11 @@ struct shared_file {
 long shared_add(struct remote_call *call, uintptr_t start, size_t length,
                 const struct shared_file *file, long offset, long protection);
 
-/* Would a mapping of that part of the file show something else than one that is there? `instead`:
- * the place where it replaces what is there; 0: it replaces nothing. */
-int shared_differs(const struct shared_file *file, uintptr_t instead, size_t length, long offset,
-                   long protection);
+/* Before a mapping of that part of the file is made: the file gets what its mappings show.
+ * `instead`: the place where it replaces what is there; 0: it replaces nothing. 0, or -ENODEV: it
+ * would show something else than one that stays. */
+long shared_prepare(struct remote_call *call, const struct shared_file *file, uintptr_t instead,
+                    size_t length, long offset, long protection);
 
 /* Before a part of a mapping becomes other than the rest: no mapping lies on both sides of `start`
  * or of the end, after this. 0 or -errno. */
@@ -64,8 +65,8 @@ void shared_protect(uintptr_t start, size_t length, long protection);
 /* What was [from, from + length), split, is at `to` now. */
 void shared_moved(uintptr_t from, uintptr_t to, size_t length);
 
-/* Would a mapping [start, start + old) of `new` bytes show something else than another one? */
-int shared_grows_over(uintptr_t start, size_t old, size_t new);
+/* The same before the mapping [start, start + old) gets `new` bytes, more. 0 or -ENOMEM. */
+long shared_prepare_growth(struct remote_call *call, uintptr_t start, size_t old, size_t new);
 
 /* What was [start, start + old) has `new` bytes now: where that is a mapping of which the file is
  * held, its descriptor at home, and the offset of the new part; -1: it is not. */
