@@ -37,8 +37,7 @@ static int refuse(struct image *image, const struct image_map *m, const char *wh
 {
     return image_fail(
         image, -ESTALE,
-        "the program has '%s' mapped, shared and writable, to be written back (--io), "
-        "and at home %s",
+        "the program has '%s' mapped, shared and writable, to be written back at home (--io): %s",
         path_of(image, m), why);
 }
 
@@ -48,11 +47,10 @@ static int compare(struct image *image, const struct image_map *m, const struct 
 {
     const struct image_file *f = file_of(image, m);
     if (!S_ISREG(now->mode))
-        return refuse(image, m, "that is no regular file any more");
+        return refuse(image, m, "it is no regular file any more");
     if (now->size != f->size)
         return refuse(image, m,
-                      "it has another size since the image was made; put the old file "
-                      "back");
+                      "it has another size since the image was made; put the old file back");
     if ((now->mtime == f->mtime && now->mtime_nsec == f->mtime_nsec &&
          !files_show_no_change(m, now->file_system)) ||
         image->rollback)
@@ -79,7 +77,7 @@ static int no_room(struct image *image)
                       HIJACK_MAPPED, HIJACK_MAPPED_PATHS);
 }
 
-/* Adjacent mappings of a file name it twice; there is room. */
+/* A file is named again for each of its mappings. */
 static int tell(struct image *image, const struct image_map *m, const struct frame_looked *now,
                 size_t *paths)
 {
