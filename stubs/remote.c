@@ -180,9 +180,9 @@ static long wait_here(struct remote_call *call, long number, const long *args)
 long remote_local(struct remote_call *call, long number, const long *args)
 {
     long real[CALL_ARGS], result;
-    uint64_t began = handler_time();
-    localize(number, args, real);
     int waits = may_wait(number), whole = args == call->args && number == call->number;
+    uint64_t began = waits ? handler_time() : 0;
+    localize(number, args, real);
     do {
         result = waits ? wait_here(call, number, real) : net_syscall(number, real);
     } while (result == NET_BROKEN_OFF && !whole);

@@ -122,7 +122,7 @@ inner:  mul $t1, $t1, 16807
         li $v0, 11
         syscall
         addiu $t0, $t0, 1
-        blt $t0, 14, outer
+        blt $t0, 4, outer
         li $v0, 10
         syscall
 END
