@@ -18,7 +18,8 @@
 #define ARENA_AT     ((REQUEST_SIZE + 4095) & ~(size_t)4095)
 #define MAPPED       (ARENA_AT + DECODE_ARENA)
 #define STACK        65536
-#define LARGE        32768 /* bytes: memory that is given back when the channel is idle */
+#define LARGE        32768 /* bytes: more is given back when it is idle, or a call is small */
+#define IDLE_MS      50    /* is idle */
 #define QUICK        4     /* requests that came within EXECUTOR_SPIN_NS before it does so */
 #define VAIN         4096  /* at most, after spinning in vain */
 #define MOST         4096  /* channels */
@@ -175,18 +176,21 @@ static ssize_t receive_spinning(struct channel *c)
     return got;
 }
 
+/* Not between large requests that come one after the other. */
 static void give_back_memory(struct channel *c)
 {
-    if (c->request_large && !c->have)
-        madvise(c->request, ARENA_AT, MADV_DONTNEED);
+    struct pollfd polled = {c->stream, POLLIN, 0};
+    if (!c->request_large || c->have || poll(&polled, 1, IDLE_MS) != 0)
+        return;
+    madvise(c->request, ARENA_AT, MADV_DONTNEED);
     c->request_large = false;
 }
 
 /* Waits for bytes; learns whether they come soon, so that it may be worth to spin. */
 static ssize_t receive_waiting(struct channel *c)
 {
-    give_back_memory(c);
     uint64_t begin = executor_now();
+    give_back_memory(c);
     ssize_t got = receive_some(c, 0);
     if (got > 0)
         c->quick = executor_now() - begin < EXECUTOR_SPIN_NS ? c->quick + 1 : 0;
@@ -270,9 +274,9 @@ static void end_call(struct channel *c)
 
 static void prepare_arena(struct channel *c)
 {
-    if (c->arena_large)
-        madvise(c->request + ARENA_AT, DECODE_ARENA, MADV_DONTNEED);
     decode_lay(&c->plan, c->request + ARENA_AT);
+    if (c->arena_large && c->plan.used <= LARGE)
+        madvise(c->request + ARENA_AT + LARGE, DECODE_ARENA - LARGE, MADV_DONTNEED);
     c->arena_large = c->plan.used > LARGE;
 }
 

@@ -116,6 +116,14 @@ long channel_ask(unsigned type, const void *payload, size_t size)
     return channel_ask_with(type, payload, size, NULL);
 }
 
+/* So that a call's bytes are sent whole, while the other end takes them: as much as the system lets
+ * it. */
+static void widen(int fd)
+{
+    const int size = 2 * WIRE_DATA;
+    raw(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+}
+
 /* A stream in place of the one that broke, if there was one. */
 static int connect_stream(struct channel *c, uint64_t mask)
 {
@@ -124,6 +132,8 @@ static int connect_stream(struct channel *c, uint64_t mask)
     shut(&c->fd);
     if (raw_failed(raw(SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)))
         return -EIO;
+    widen(pair[0]);
+    widen(pair[1]);
     const struct question q = {FRAME_CHANNEL, &request, sizeof request, &pair[1], 1, mask, 0};
     long error = ask(&q);
     raw(SYS_close, pair[1]);
