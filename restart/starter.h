@@ -84,6 +84,16 @@ void image_close(struct image *image);
 
 /* The text at an offset of the strings. */
 const char *image_string(const struct image *image, uint32_t offset);
+/* The file of a mapping (IMAGE_FILE), and its path. */
+static inline const struct image_file *image_map_file(const struct image *image,
+                                                      const struct image_map *m)
+{
+    return &image->files[m->file];
+}
+static inline const char *image_map_path(const struct image *image, const struct image_map *m)
+{
+    return image_string(image, image_map_file(image, m)->path);
+}
 
 /* Can the image run here, as this user, on this CPU and kernel? 0 or -errno. */
 int starter_check(struct image *image);

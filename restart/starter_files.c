@@ -39,7 +39,7 @@ static int changed(struct image *image, const struct image_map *m, const char *h
     return image_fail(image, -ESTALE,
                       "the program has '%s' mapped, which has %s since the image was made; %s, or "
                       "accept it with --accept-changed-files",
-                      image_string(image, image->files[m->file].path), how, remedy(m));
+                      image_map_path(image, m), how, remedy(m));
 }
 
 static int other_size(struct image *image, const char *path)
@@ -94,7 +94,7 @@ static bool shows_no_change(const struct image_map *m, int fd)
  * anyway. */
 int files_compare(struct image *image, const struct image_map *m, int fd)
 {
-    const struct image_file *f = &image->files[m->file];
+    const struct image_file *f = image_map_file(image, m);
     const char *path = image_string(image, f->path);
     struct stat st;
     if (fstat(fd, &st))
@@ -121,7 +121,7 @@ int files_compare(struct image *image, const struct image_map *m, int fd)
 
 int files_open(struct image *image, const struct image_map *m)
 {
-    const char *path = image_string(image, image->files[m->file].path);
+    const char *path = image_map_path(image, m);
     bool write = m->flags & IMAGE_SHARED && m->flags & IMAGE_MAYWRITE;
     int fd = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)

@@ -18,26 +18,16 @@
 #include "restart/starter.h"
 #include "shadow/control.h"
 
-static const struct image_file *file_of(const struct image *image, const struct image_map *m)
-{
-    return &image->files[m->file];
-}
-
-static const char *path_of(const struct image *image, const struct image_map *m)
-{
-    return image_string(image, file_of(image, m)->path);
-}
-
 /* Nobody but the program may have the bytes that are to be its own, or of its past. */
 static int check_alone(struct image *image, const struct image_map *m)
 {
-    const struct image_file *f = file_of(image, m);
+    const struct image_file *f = image_map_file(image, m);
     pid_t pid = control_mapper(getpid(), (dev_t)f->dev, (ino_t)f->inode);
     return pid ? image_fail(image, -EBUSY,
                             "the program has '%s' mapped, shared and writable, and the file has "
                             "changed since the image was made: process %d has it mapped, too; end "
                             "that first",
-                            path_of(image, m), (int)pid)
+                            image_map_path(image, m), (int)pid)
                : 0;
 }
 
@@ -60,7 +50,7 @@ static void warn(struct image *image, const struct image_map *m)
     if (image->kept++)
         snprintf(others, sizeof others, ", and %u more", image->kept - 1);
     else
-        snprintf(first, sizeof first, "%s", path_of(image, m));
+        snprintf(first, sizeof first, "%s", image_map_path(image, m));
     snprintf(image->warning, sizeof image->warning,
              "the program has '%s' mapped, shared and writable, and the file is %s%s: what it "
              "writes there stays in its memory",
@@ -91,9 +81,9 @@ static bool is_another(const struct image_file *f, const struct stat *st)
 static bool is_gone(const struct image *image, const struct image_map *m)
 {
     struct stat st;
-    if (image->away || stat(path_of(image, m), &st))
+    if (image->away || stat(image_map_path(image, m), &st))
         return image->away || errno == ENOENT || errno == ENOTDIR;
-    return !image->accept_changed && is_another(file_of(image, m), &st);
+    return !image->accept_changed && is_another(image_map_file(image, m), &st);
 }
 
 /* Room for the contents until they are put back. */
@@ -106,7 +96,7 @@ static int set_aside(struct image *image, const struct image_map *m)
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED)
         return image_fail(image, -errno, "no memory for the contents of '%s': %s",
-                          path_of(image, m), strerror(errno));
+                          image_map_path(image, m), strerror(errno));
     image->aside[m - image->maps] = (uintptr_t)at;
     return 0;
 }

@@ -14,21 +14,11 @@
 #include "restart/starter.h"
 #include "stubs/policy.h"
 
-static const struct image_file *file_of(const struct image *image, const struct image_map *m)
-{
-    return &image->files[m->file];
-}
-
-static const char *path_of(const struct image *image, const struct image_map *m)
-{
-    return image_string(image, file_of(image, m)->path);
-}
-
 /* All mappings of such a file are one memory, also those that cannot be written to. */
 static bool is_candidate(const struct image *image, const struct image_map *m, const char *policy)
 {
     return m->kind == IMAGE_FILE && m->flags & IMAGE_KEPT &&
-           policy_of(policy, path_of(image, m)) == POLICY_BUFFER;
+           policy_of(policy, image_map_path(image, m)) == POLICY_BUFFER;
 }
 
 /* --- is it the file that it was? --- */
@@ -38,14 +28,14 @@ static int refuse(struct image *image, const struct image_map *m, const char *wh
     return image_fail(
         image, -ESTALE,
         "the program has '%s' mapped, shared and writable, to be written back at home (--io): %s",
-        path_of(image, m), why);
+        image_map_path(image, m), why);
 }
 
 /* As when it is mapped at home, but that it cannot be taken as it is (--accept-changed-files): what
  * the memory shows is the image's. */
 static int compare(struct image *image, const struct image_map *m, const struct frame_looked *now)
 {
-    const struct image_file *f = file_of(image, m);
+    const struct image_file *f = image_map_file(image, m);
     if (!S_ISREG(now->mode))
         return refuse(image, m, "it is no regular file any more");
     if (now->size != f->size)
@@ -63,7 +53,7 @@ static int compare(struct image *image, const struct image_map *m, const struct 
 static int check(struct image *image, struct starter_fds *fds, const struct image_map *m,
                  struct frame_looked *now)
 {
-    int error = starter_fds_look(fds, path_of(image, m), now);
+    int error = starter_fds_look(fds, image_map_path(image, m), now);
     return error ? refuse(image, m, strerror(-error)) : compare(image, m, now);
 }
 
@@ -82,7 +72,7 @@ static int tell(struct image *image, const struct image_map *m, const struct fra
                 size_t *paths)
 {
     struct hijack_params *params = image->params;
-    const size_t size = strlen(path_of(image, m)) + 1;
+    const size_t size = strlen(image_map_path(image, m)) + 1;
     if (params->mapped_count == HIJACK_MAPPED || size > sizeof params->mapped_paths - *paths)
         return no_room(image);
     const uint32_t sole = m->flags & IMAGE_MAYWRITE ? HIJACK_MAPPED_SOLE : 0;
@@ -96,7 +86,7 @@ static int tell(struct image *image, const struct image_map *m, const struct fra
         .path = (uint32_t)*paths,
         .flags = sole | (sole && image->rollback ? HIJACK_MAPPED_WRITTEN : 0),
     };
-    memcpy(params->mapped_paths + *paths, path_of(image, m), size);
+    memcpy(params->mapped_paths + *paths, image_map_path(image, m), size);
     *paths += size;
     return 0;
 }

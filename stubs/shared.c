@@ -142,19 +142,24 @@ static long add(struct remote_call *call, struct shared map, long fd)
     return error;
 }
 
+static struct shared mapping_of(const struct shared_file *file, uintptr_t start, size_t length,
+                                long offset, long protection)
+{
+    return (struct shared){.start = start,
+                           .length = length,
+                           .offset = offset,
+                           .dev = file->dev,
+                           .inode = file->inode,
+                           .protection = (int)protection,
+                           .sole = file->sole,
+                           .written = file->written || protection & PROT_WRITE,
+                           .one_memory = file->one_memory};
+}
+
 long shared_add(struct remote_call *call, uintptr_t start, size_t length,
                 const struct shared_file *file, long offset, long protection)
 {
-    const struct shared map = {.start = start,
-                               .length = length,
-                               .offset = offset,
-                               .dev = file->dev,
-                               .inode = file->inode,
-                               .protection = (int)protection,
-                               .sole = file->sole,
-                               .written = file->written || protection & PROT_WRITE,
-                               .one_memory = file->one_memory};
-    return add(call, map, file->fd);
+    return add(call, mapping_of(file, start, length, offset, protection), file->fd);
 }
 
 static uintptr_t end_of(uintptr_t start, size_t length)
@@ -372,11 +377,7 @@ long shared_write_back(struct remote_call *call, uintptr_t start, size_t length)
 long shared_prepare(struct remote_call *call, const struct shared_file *file, uintptr_t instead,
                     size_t length, long offset, long protection)
 {
-    const struct shared new = {.length = length,
-                               .offset = offset,
-                               .dev = file->dev,
-                               .inode = file->inode,
-                               .protection = (int)protection};
+    const struct shared new = mapping_of(file, instead, length, offset, protection);
     if (differs_from_others(&new, instead, instead ? end_of(instead, length) : 0))
         return -ENODEV;
     write_back(call, 0, UINTPTR_MAX, &new);
@@ -385,10 +386,10 @@ long shared_prepare(struct remote_call *call, const struct shared_file *file, ui
 
 long shared_prepare_growth(struct remote_call *call, uintptr_t start, size_t old, size_t new)
 {
-    for (int i = 0; i < MAPS; i++) {
-        struct shared grown = maps[i];
-        if (!grown.length || grown.start + grown.length != start + old)
+    for (const struct shared *m = maps; m < maps + MAPS; m++) {
+        if (!m->length || m->start + m->length != start + old)
             continue;
+        struct shared grown = *m;
         grown.length += new - old;
         if (differs_from_others(&grown, start, start + old))
             return -ENOMEM;

@@ -1,9 +1,9 @@
 /*
  * kept.c DIRECTORY [open | remove] - memory shared with a file that is not there, or another one,
  * after the restart. The file is mapped twice, once by a descriptor for reading, and only its
- * mappings are left (but for "open");
- * with "remove" not even its name. A number in it is counted up; what is seen through both mappings
- * must be the number that the program counts itself. Its last value goes to the standard output.
+ * mappings are left (but for "open"); with "remove" not even its name. A number in it is counted
+ * up; what is seen through both mappings must be the number that the program counts itself. Its
+ * last value goes to the standard output.
  *
  * And a socket whose other end is closed: nothing to read, nobody to write to.
  */
